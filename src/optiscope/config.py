@@ -1,0 +1,131 @@
+"""What was asked for: one run, or a grid of runs, as plain frozen values.
+
+A `RunConfig` is all that a worker needs to repeat a run bit for bit: names of pieces (which the plugins resolve)
+and numbers, nothing that lives in a process. A `GridConfig` is a few axes and what the runs have in common;
+`optiscope.sweep` multiplies it out. Values are checked here, names where the registries are known.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import attrs
+
+Value = bool | int | float | str
+Options = Mapping[str, Mapping[str, Value]]
+
+DEFAULT_STEPS = 400
+
+
+def _freeze(options: Options) -> dict[str, dict[str, Value]]:
+    return {name: dict(sorted(values.items())) for name, values in sorted(options.items())}
+
+
+def _at_least(low: int) -> Any:
+    def check(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if isinstance(value, bool) or not isinstance(value, int) or value < low:
+            raise ValueError(f"{attribute.name} must be a whole number >= {low}, not {value!r}")
+
+    return check
+
+
+def _optional(validator: Any) -> Any:
+    return attrs.validators.optional(validator)
+
+
+def _one_of(*known: str) -> Any:
+    def check(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if value not in known:
+            raise ValueError(f"{attribute.name} must be {' or '.join(known)}, not {value!r}")
+
+    return check
+
+
+def check_lr(lr: float) -> None:
+    """Raise ValueError unless `lr` is a finite number above zero."""
+    if isinstance(lr, bool) or not isinstance(lr, (int, float)) or not math.isfinite(lr) or lr <= 0:
+        raise ValueError(f"a learning rate must be a finite number above zero, not {lr!r}")
+
+
+def _each(check: Any) -> Any:
+    def check_all(_: Any, attribute: attrs.Attribute[Any], values: Any) -> None:
+        for value in values:
+            check(_, attribute, value)
+
+    return check_all
+
+
+def _lr(_: Any, __: Any, value: float) -> None:
+    check_lr(value)
+
+
+def _not_empty(_: Any, attribute: attrs.Attribute[Any], values: Any) -> None:
+    if not values:
+        raise ValueError(f"{attribute.name} must name at least one")
+
+
+@attrs.frozen(kw_only=True)
+class Common:
+    """What every run of a grid has in common.
+
+    `steps` counts updates, epochs cycling as needed; `epochs` asks for whole ones instead, and one excludes the
+    other (neither: 400 steps). `train_samples` takes the first so many training images. `reduction` says how the
+    loss that is differentiated is reduced over the batch: "mean", or "sum" as the paper's own program does.
+    `order` is "paper" (batches cut once in file order, their order shuffled every epoch) or "reshuffle".
+    `options` maps the name of any piece to its options: `{"adam": {"beta1": 0.8}}`. `plugins` are files of
+    single-file plugins, `block` names of plugins not to load, and `strict` makes a broken one fatal.
+    """
+
+    model: str = "small-cnn"
+    data: str = "synthetic"
+    steps: int | None = attrs.field(default=None, validator=_optional(_at_least(1)))
+    epochs: int | None = attrs.field(default=None, validator=_optional(_at_least(1)))
+    train_samples: int | None = attrs.field(default=None, validator=_optional(_at_least(1)))
+    reduction: Literal["mean", "sum"] = attrs.field(default="mean", validator=_one_of("mean", "sum"))
+    order: Literal["paper", "reshuffle"] = attrs.field(default="paper", validator=_one_of("paper", "reshuffle"))
+    schedule: str = "constant"
+    kernels: str = "im2col"
+    threads: int = attrs.field(default=1, validator=_at_least(1))
+    options: Options = attrs.field(factory=dict, converter=_freeze)
+    plugins: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    block: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    strict: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse steps and epochs together."""
+        if self.steps is not None and self.epochs is not None:
+            raise ValueError("steps and epochs exclude each other: give one of them")
+
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """Return the number of updates a run makes when an epoch has `steps_per_epoch`."""
+        if self.epochs is not None:
+            return self.epochs * steps_per_epoch
+        return self.steps or DEFAULT_STEPS
+
+
+@attrs.frozen(kw_only=True)
+class RunConfig(Common):
+    """One training run. `lr` None means the optimizer's own default."""
+
+    optimizer: str = "sgd"
+    batch_size: int = attrs.field(default=100, validator=_at_least(1))
+    lr: float | None = attrs.field(default=None, validator=_optional(_lr))
+    seed: int = attrs.field(default=0, validator=_at_least(0))
+
+
+@attrs.frozen(kw_only=True)
+class GridConfig(Common):
+    """A grid of runs: every optimizer at every batch size, learning rate and seed.
+
+    Without `lrs` each optimizer runs at its own default. Seeds are 0 ... `seeds` - 1. The defaults are the
+    paper's grid.
+    """
+
+    optimizers: tuple[str, ...] = attrs.field(default=("sgd", "adam"), converter=tuple, validator=_not_empty)
+    batch_sizes: tuple[int, ...] = attrs.field(
+        default=(50, 100, 150, 200), converter=tuple, validator=[_not_empty, _each(_at_least(1))]
+    )
+    lrs: tuple[float, ...] = attrs.field(default=(), converter=tuple, validator=_each(_lr))
+    seeds: int = attrs.field(default=1, validator=_at_least(1))

@@ -1,0 +1,39 @@
+"""What optiscope raises.
+
+Every message is one sentence that says what is wrong, where, and how to mend it; the command line prints it
+as it stands. Divergence of a training run is not in this list: it is a result, see `optiscope.records.RunResult`.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class OptiscopeError(Exception):
+    """Base of every error that optiscope raises on purpose."""
+
+
+class UsageError(OptiscopeError):
+    """Something that was asked for cannot be had: a wrong name, option, path or combination."""
+
+
+class DataError(UsageError):
+    """A data file is missing, damaged or not what it should be."""
+
+
+class FileError(OptiscopeError):
+    """A run file cannot be written, or is not a run file that can be read."""
+
+
+class PluginError(OptiscopeError):
+    """A plugin could not be loaded, or raised while a run depended on it; the message names the plugin."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
+    """Return the error for a name that nobody registered, with the nearest known name first.
+
+    `kind` is a noun ("optimizer"), `known` the names that would have been accepted.
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    return UsageError(f"unknown {kind} '{name}': {hint}known: {', '.join(names) or 'none'}")
