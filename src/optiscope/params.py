@@ -40,7 +40,7 @@ class Parameters(Mapping[str, Array]):
             flat = np.zeros(total, dtype=dtype)
         if flat.ndim != 1 or flat.size != total or not flat.flags.c_contiguous:
             raise ValueError(
-                f"flat must be 1-D, contiguous and hold {total} values, not {flat.shape}: make it with np.zeros({total})"
+                f"flat must be 1-D, contiguous and hold {total} values, not {flat.shape}: use np.zeros({total})"
             )
         self.flat = flat
         self._shapes = dict(shapes)
