@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -104,6 +105,13 @@ class Parameters(Mapping[str, Array]):
 
     def readonly(self) -> Parameters:
         """Return a view of the same buffer through which nothing can be written."""
-        flat = self.flat.view()
-        flat.flags.writeable = False
-        return self.like(flat)
+        return self.like(readonly(self.flat))
+
+
+def readonly(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return a view of `array` through which nothing can be written, not even by setting its flags.
+
+    NumPy lets anyone turn `flags.writeable` back on where the base array is writeable; a read-only memoryview in
+    between makes that an error.
+    """
+    return np.asarray(memoryview(array).toreadonly())
