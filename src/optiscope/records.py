@@ -185,5 +185,9 @@ class Sink(Protocol):
         ...
 
     def finish(self, result: RunResult) -> None:
-        """Take the end of the run, whichever way it ended."""
+        """Take the end of the run: it completed, diverged or failed."""
+        ...
+
+    def close(self) -> None:
+        """Let go of a run that was interrupted, keeping all that was taken so far; a no-op after `finish`."""
         ...
