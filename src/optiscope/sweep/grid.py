@@ -25,10 +25,12 @@ def expand(grid: GridConfig) -> tuple[RunConfig, ...]:
 def plan(grid: GridConfig, host: PluginHost | None = None) -> tuple[Prepared, ...]:
     """Return every run of `grid`, prepared: UsageError or DataError says what cannot be had, before anything runs."""
     host = host or host_for(grid)
-    runs = tuple(prepare(config, host) for config in expand(grid))
+    runs: list[Prepared] = []
     seen: set[str] = set()
-    for run in runs:
+    for config in expand(grid):
+        run = prepare(config, host, runs[0].images if runs else None)
         if run.info.run_id in seen:
             raise UsageError(f"the grid holds run {run.info.run_id} twice: give each value of an axis once")
         seen.add(run.info.run_id)
-    return runs
+        runs.append(run)
+    return tuple(runs)
