@@ -14,7 +14,7 @@ import attrs
 import numpy as np
 
 import optiscope
-from optiscope.autograd import KERNELS
+from optiscope.autograd.kernels import find as find_kernels
 from optiscope.config import Common, RunConfig
 from optiscope.data import Batches, Images, from_folder
 from optiscope.engine.identity import run_id
@@ -76,14 +76,15 @@ def prepare(config: RunConfig, host: PluginHost | None = None, images: Images | 
     optimizer = host.build("optimizers", config.optimizer, {**options.get(config.optimizer, {}), **lr})
     model = host.build("models", config.model, options.get(config.model, {}))
     schedule = host.build("schedules", config.schedule, options.get(config.schedule, {}))
-    if config.kernels not in KERNELS:
-        raise unknown("kernels", config.kernels, KERNELS)
+    find_kernels(config.kernels)
     if not model.needs_data:
         images = None
     elif images is None:
         images = load_images(config, host)
     streams = Streams.of(config.seed)
-    batches = images and Batches(config.order, len(images.train_labels), config.batch_size, streams.order)
+    batches = None
+    if images is not None:
+        batches = Batches(config.order, len(images.train_labels), config.batch_size, streams.order)
     info = _describe(config, host, model, optimizer, schedule, images, batches)
     recorders = tuple(host.build("recorders", name, options.get(name, {})) for name in host.pieces("recorders"))
     signals = {recorder.name: tuple(recorder.signals(info)) for recorder in recorders}
@@ -152,7 +153,7 @@ def _describe(
     steps_per_epoch = batches.steps_per_epoch if batches else EPOCH_WITHOUT_DATA
     steps = config.total_steps(steps_per_epoch)
     image, classes = input_of(images)
-    identity = {
+    identity: dict[str, Any] = {
         "optimizer": config.optimizer,
         "optimizer_options": options_of(optimizer, leave=["lr"]),
         "model": config.model,

@@ -17,7 +17,7 @@ from optiscope.autograd import Tape, Tensor
 from optiscope.data import Batch, to_batch
 from optiscope.engine.identity import state_digest
 from optiscope.engine.prepare import Prepared, input_of
-from optiscope.nn import Output
+from optiscope.nn import Output, on_tape
 from optiscope.optim import State
 from optiscope.params import Array, Parameters
 
@@ -53,19 +53,18 @@ class Trainer:
         x, labels = self._batch(step)
         where = self._run.optimizer.evaluation_params(self.params, self.state)
         self._tape.reset()
-        leaves = {name: self._tape.leaf(where[name], grad=self.grads[name]) for name in where}
+        leaves = on_tape(self._tape, where, self.grads)
         output = model.forward(leaves, None if x is None else self._tape.constant(x), self._dropout)
         objective = model.loss(output.output, labels, reduction)
-        loss, accuracy = float(objective.data), math.nan
+        loss, accuracy = float(objective.array), math.nan
         if labels is not None:
-            accuracy = float((output.output.data.argmax(axis=1) == labels).mean())
+            accuracy = float((output.output.array.argmax(axis=1) == labels).mean())
             if reduction == "sum":
                 loss /= len(labels)
         return Pass(output, objective, labels, loss, accuracy)
 
     def backward(self, done: Pass) -> None:
         """Fill `grads` with the gradient of the pass's objective."""
-        self.grads.flat.fill(0)
         self._tape.backward(done.objective)
 
     def update(self, step: int) -> float:

@@ -1,6 +1,6 @@
 """Grids of runs: multiplied out, executed, watched, judged."""
 
-from optiscope.sweep.characterize import characterize, label
+from optiscope.sweep.run import characterize, label
 from optiscope.sweep.grid import expand, plan
 from optiscope.sweep.progress import CellProgress, GridProgress
 

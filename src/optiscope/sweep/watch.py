@@ -17,7 +17,7 @@ from optiscope.engine import Prepared
 from optiscope.errors import OptiscopeError
 from optiscope.records import RunInfo
 from optiscope.storage import open_run
-from optiscope.sweep.progress import CellProgress, GridProgress
+from optiscope.sweep.progress import CellProgress, CellStatus, GridProgress
 
 TAIL = 200
 """Steps of the signal that a glimpse holds, at most."""
@@ -108,7 +108,7 @@ class Watch:
         )
 
 
-def _status(seen: list[Glimpse]) -> str:
+def _status(seen: list[Glimpse]) -> CellStatus:
     if all(map(_ended, seen)):
         return next(
             (kind for kind in ("failed", "diverged") if kind in {glimpse.status for glimpse in seen}), "completed"
