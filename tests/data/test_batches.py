@@ -81,7 +81,10 @@ def test_a_batch_larger_than_the_data_is_refused_with_both_numbers():
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(("paper", 10, 0), "batch_size must be .* not 0"), (("sorted", 10, 1), "must be paper or reshuffle, not 'sorted'")],
+    [
+        (("paper", 10, 0), "batch_size must be .* not 0"),
+        (("sorted", 10, 1), "must be paper or reshuffle, not 'sorted'"),
+    ],
 )
 def test_other_nonsense_is_refused(arguments, message):
     with pytest.raises(UsageError, match=message):
