@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 import time
 from pathlib import Path
@@ -37,7 +36,6 @@ def characterize(
     For example:
 
       optiscope characterize
-
       optiscope characterize --optimizers adam --lrs 0.001 0.01
 
       optiscope characterize --data cifar10 --model paper-cnn
@@ -82,25 +80,16 @@ def _run(
                 grid, out, jobs=jobs, executor=executor, resume=resume, overwrite=overwrite, on_progress=watcher
             )
         except KeyboardInterrupt:
-            raise Interrupted(_kept(out, watcher.finished, watcher.runs)) from None
+            if not out.exists():
+                raise
+            kept = f"{watcher.finished} of {watcher.runs} runs had finished, and all that was recorded is kept"
+            raise Interrupted(kept, out) from None
     if json:
         sys.stdout.write((out / "characterization.json").read_text(encoding="utf-8"))
     else:
         console.show(console.stdout(), tables.verdicts(result))
     page = report.write_report(out)
     console.show(console.stderr(), *tables.what_next(out, page))
-
-
-def _kept(out: Path, finished: int, runs: int) -> str:
-    if not out.exists():
-        return "interrupted before anything was written"
-    words = [word for word in sys.argv[1:] if word not in ("--resume", "--overwrite")]
-    if not any(word == "--out" or word.startswith("--out=") for word in words):
-        words += ["--out", str(out)]
-    command = shlex.join(["optiscope", *words, "--resume"])
-    return (
-        f"interrupted: {finished} of {runs} runs had finished and all that was recorded is kept; go on with: {command}"
-    )
 
 
 def _list_runs(grid: GridConfig, json: bool) -> None:

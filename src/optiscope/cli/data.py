@@ -55,7 +55,6 @@ def make(
     For example:
 
       optiscope data make my-images
-
       optiscope data make my-images --set synthetic.seed=1
     """
     from optiscope.cli import console

@@ -74,10 +74,10 @@ class QuietWatcher(Watcher):
         for index, cell in enumerate(progress.cells):
             if cell.finished == cell.runs and index not in self._ended:
                 self._ended.add(index)
-                self._console.print(
-                    f"{cell.optimizer}, batch {cell.batch_size}, lr {cell.lr:g}: {cell.status} after {cell.step} steps, "
-                    f"loss {number(cell.loss)} ({len(self._ended)} of {len(progress.cells)} cells, {footer(progress)})"
-                )
+                name = f"{cell.optimizer}, batch {cell.batch_size}, lr {cell.lr:g}"
+                what = f"{cell.status} after {cell.step} steps, loss {number(cell.loss)}"
+                done = f"{len(self._ended)} of {len(progress.cells)} cells, {footer(progress)}"
+                self._console.print(f"{name}: {what} ({done})")
 
 
 @contextmanager

@@ -25,7 +25,6 @@ def plugins(
     For example:
 
       optiscope plugins
-
       optiscope plugins --plugin my_optimizer.py
     """
     import attrs

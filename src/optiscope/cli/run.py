@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from cyclopts import CycloptsError
 from cyclopts.exceptions import UnknownCommandError, UnusedCliTokensError
@@ -40,25 +42,39 @@ REMEDIES = {
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, with a sentence that says what was kept and how to go on."""
+    """Ctrl-C while `out` was written: `kept` says what is there."""
+
+    def __init__(self, kept: str, out: Path) -> None:
+        super().__init__(kept)
+        self.out = out
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `optiscope ARGUMENTS` (default: those of the process) and return the exit code."""
-    app = make_app()
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        app(arguments, exit_on_error=False, print_error=False, verbose=False, result_action="return_value")
+        make_app()(words, exit_on_error=False, print_error=False, verbose=False, result_action="return_value")
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return NO_READER
-    except KeyboardInterrupt as error:
-        return _end(str(error) or "interrupted", INTERRUPTED)
+    except Interrupted as error:
+        return _end(f"interrupted: {error}; go on with: {_again(words, error.out)}", INTERRUPTED)
+    except KeyboardInterrupt:
+        return _end("interrupted: nothing was written", INTERRUPTED)
     except Exception as error:
         if os.environ.get(TRACEBACK):
             raise
         return _end(*_explain(error))
     return OK
+
+
+def _again(words: list[str], out: Path) -> str:
+    """Return the command that goes on in `out`."""
+    words = [word for word in words if word not in ("--resume", "--overwrite")]
+    if not any(word.partition("=")[0] == "--out" for word in words):
+        words += ["--out", str(out)]
+    return shlex.join(["optiscope", *words, "--resume"])
 
 
 def _explain(error: Exception) -> tuple[str, int]:
@@ -79,7 +95,11 @@ def _parse_sentence(error: CycloptsError) -> str:
         sentence = f"unexpected argument '{error.unused_tokens[0]}'"
     else:
         sentence = str(error).strip().rstrip(".").replace('"', "'")
-        sentence = sentence.replace(". Choose from: ", ": choose from ").replace(". Did you mean", "; did you mean")
+        sentence = (
+            sentence.replace("unknown option: ", "unknown option ")
+            .replace(". Choose from: ", ": choose from ")
+            .replace(". Did you mean", "; did you mean")
+        )
         sentence = sentence[:1].lower() + sentence[1:]
     if isinstance(error, UnknownCommandError):
         return sentence.replace("? Available commands", "? known").replace(". Available commands", ": known")
