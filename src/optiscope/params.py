@@ -114,4 +114,4 @@ def readonly(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     NumPy lets anyone turn `flags.writeable` back on where the base array is writeable; a read-only memoryview in
     between makes that an error.
     """
-    return np.asarray(memoryview(array).toreadonly())
+    return np.asarray(memoryview(array.data).toreadonly())

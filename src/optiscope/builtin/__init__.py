@@ -41,7 +41,7 @@ def optiscope_schedules() -> Sequence[Any]:
     """Learning-rate schedules."""
     from optiscope.optim import SCHEDULES
 
-    return SCHEDULES
+    return list(SCHEDULES)
 
 
 @hookimpl
@@ -57,7 +57,7 @@ def optiscope_analyzers() -> Sequence[Any]:
     """The rules that verdicts rest on."""
     from optiscope.builtin.analyzers import ANALYZERS
 
-    return ANALYZERS
+    return list(ANALYZERS)
 
 
 @hookimpl

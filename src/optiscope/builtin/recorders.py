@@ -45,15 +45,15 @@ class StepRecorder:
 
     def record(self, step: int, quantities: Mapping[str, Any]) -> Mapping[str, npt.ArrayLike]:
         """Return them."""
-        logits, dlogits = quantities["logits"], quantities["dlogits"]
+        logits = quantities["logits"]
         values: dict[str, npt.ArrayLike] = {
             "grad_norm": norms(quantities["grads"]),
             "update_norm": norms(quantities["update"]),
             **spread(logits[: schema.SUBSAMPLE], "logits_"),
             "logits_batch_min": logits.min(),
-            "dlogits_norm": np.linalg.norm(dlogits),
         }
         if "last_input" in quantities:
+            values["dlogits_norm"] = np.linalg.norm(quantities["dlogits"])
             last_input = quantities["last_input"]
             values |= {"last_input_mean": last_input.mean(), "last_input_q95": np.quantile(last_input, 0.95)}
         return values
@@ -85,5 +85,5 @@ class EpochRecorder:
 
     def record(self, step: int, quantities: Mapping[str, Any]) -> Mapping[str, npt.ArrayLike]:
         """Return them."""
-        edges = schema.bin_edges()
-        return {"histograms": np.stack([np.histogram(array, edges)[0] for array in quantities["params"].values()])}
+        counts = [np.histogram(array, schema.HISTOGRAM_EDGES)[0] for array in quantities["params"].values()]
+        return {"histograms": np.stack(counts)}

@@ -42,8 +42,8 @@ def _labels(instance: Any, attribute: attrs.Attribute[Any], value: Labels) -> No
     count = len(getattr(instance, f"{split}_images"))
     if value.dtype != np.uint8 or value.shape != (count,):
         raise DataError(
-            f"{attribute.name} must be {count} uint8 values, one for each image, not {value.dtype} {value.shape}: "
-            "make one label for each image"
+            f"{attribute.name} must be uint8 of shape [{count}], not {value.dtype} {value.shape}: "
+            "give one label from 0 to 255 for each image"
         )
     classes = len(instance.class_names)
     bad = np.flatnonzero(value >= classes)

@@ -173,9 +173,12 @@ def _fraction(_: Any, attribute: attrs.Attribute[Any], value: float) -> None:
         raise ValueError(f"{attribute.name} must be >= 0 and < 1, not {value!r}")
 
 
-def _some(_: Any, attribute: attrs.Attribute[Any], value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{attribute.name} must be a whole number >= 1, not {value!r}")
+def _whole(low: int) -> Any:
+    def check(_: Any, attribute: attrs.Attribute[Any], value: int) -> None:
+        if isinstance(value, bool) or not isinstance(value, int) or value < low:
+            raise ValueError(f"{attribute.name} must be a whole number >= {low}, not {value!r}")
+
+    return check
 
 
 @attrs.frozen(kw_only=True)
@@ -188,9 +191,9 @@ class Synthetic:
 
     name: ClassVar[str] = "synthetic"
 
-    train: int = attrs.field(default=5000, validator=_some)
-    test: int = attrs.field(default=1000, validator=_some)
-    seed: int = 0
+    train: int = attrs.field(default=5000, validator=_whole(1))
+    test: int = attrs.field(default=1000, validator=_whole(1))
+    seed: int = attrs.field(default=0, validator=_whole(0))
     label_noise: float = attrs.field(default=0.03, validator=_fraction)
 
     def load(self) -> Images:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from optiscope.autograd import Tape
 from optiscope.data import to_batch
-from optiscope.nn import Model
+from optiscope.nn import Model, on_tape
 from optiscope.params import Parameters
 
 CHUNK = 100
@@ -29,7 +29,7 @@ class Evaluator:
     def outputs(self, params: Parameters, images: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
         """Return the model's output [N, K] for uint8 `images` [N, H, W, C]."""
         parts = [
-            self._forward(params, images[start : start + CHUNK]).data.copy() for start in range(0, len(images), CHUNK)
+            self._forward(params, images[start : start + CHUNK]).array.copy() for start in range(0, len(images), CHUNK)
         ]
         return np.concatenate(parts)
 
@@ -41,16 +41,15 @@ class Evaluator:
         for start in range(0, len(images), CHUNK):
             part = labels[start : start + CHUNK]
             output = self._forward(params, images[start : start + CHUNK])
-            total += float(self._model.loss(output, part, "sum").data)
-            correct += int((output.data.argmax(axis=1) == part).sum())
+            total += float(self._model.loss(output, part, "sum").array)
+            correct += int((output.array.argmax(axis=1) == part).sum())
         return total / len(images), correct / len(images)
 
     def loss_without_data(self, params: Parameters) -> float:
         """Return the loss of a problem that has no data set."""
-        return float(self._model.loss(self._forward(params, None), None, "mean").data)
+        return float(self._model.loss(self._forward(params, None), None, "mean").array)
 
     def _forward(self, params: Parameters, images: npt.NDArray[np.uint8] | None) -> Any:
         self._tape.reset()
-        constants = {name: self._tape.constant(array) for name, array in params.items()}
         x = None if images is None else self._tape.constant(to_batch(images))
-        return self._model.forward(constants, x, None).output
+        return self._model.forward(on_tape(self._tape, params), x, None).output

@@ -102,7 +102,7 @@ class Loop:
     def _step(self, step: int) -> tuple[Pass, bool]:
         trainer, info = self._trainer, self._info
         done = trainer.forward(step)
-        self._notify("on_forward", run=info, step=step, logits=readonly(done.output.output.data), loss=done.loss)
+        self._notify("on_forward", run=info, step=step, logits=readonly(done.output.output.array), loss=done.loss)
         lr, recorded, finite = math.nan, Recorded(), math.isfinite(done.loss)
         if finite:
             trainer.backward(done)

@@ -5,7 +5,6 @@ Whatever is wrong with a configuration is found here, before anything is written
 
 from __future__ import annotations
 
-import functools
 import platform
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,9 +14,9 @@ import attrs
 import numpy as np
 
 import optiscope
-from optiscope.autograd import KERNELS
+from optiscope.autograd.kernels import find as find_kernels
 from optiscope.config import Common, RunConfig
-from optiscope.data import Images, from_folder
+from optiscope.data import Batches, Images, from_folder
 from optiscope.engine.identity import run_id
 from optiscope.errors import UsageError, unknown
 from optiscope.hooks import KINDS, PluginHost, create_manager, options_of
@@ -32,7 +31,7 @@ EPOCH_WITHOUT_DATA = 100
 
 @attrs.frozen(kw_only=True)
 class Prepared:
-    """A run, ready to train. `images` is None for a problem without data."""
+    """A run, ready to train. `images` and `batches` are None for a problem without data."""
 
     config: RunConfig
     info: RunInfo
@@ -41,12 +40,34 @@ class Prepared:
     optimizer: Optimizer
     schedule: Any
     images: Images | None
+    batches: Batches | None
+    streams: Streams
     recorders: tuple[Recorder, ...]
     signals: Mapping[str, tuple[Signal, ...]]
 
 
-def prepare(config: RunConfig, host: PluginHost | None = None) -> Prepared:
-    """Resolve `config`; UsageError or DataError says what cannot be had."""
+@attrs.frozen
+class Streams:
+    """One seed sequence for each use of randomness, spawned from the run's seed in this order.
+
+    A new use is appended, never inserted, so that old runs keep their bits.
+    """
+
+    initial: np.random.SeedSequence
+    order: np.random.SeedSequence
+    dropout: np.random.SeedSequence
+
+    @classmethod
+    def of(cls, seed: int) -> Streams:
+        """Return the streams of `seed`."""
+        return cls(*np.random.SeedSequence(seed).spawn(3))
+
+
+def prepare(config: RunConfig, host: PluginHost | None = None, images: Images | None = None) -> Prepared:
+    """Resolve `config`; UsageError or DataError says what cannot be had.
+
+    `images` saves loading the data again where somebody has them already.
+    """
     if host is None:
         host = host_for(config)
     check_options(config, host)
@@ -55,10 +76,16 @@ def prepare(config: RunConfig, host: PluginHost | None = None) -> Prepared:
     optimizer = host.build("optimizers", config.optimizer, {**options.get(config.optimizer, {}), **lr})
     model = host.build("models", config.model, options.get(config.model, {}))
     schedule = host.build("schedules", config.schedule, options.get(config.schedule, {}))
-    if config.kernels not in KERNELS:
-        raise unknown("kernels", config.kernels, KERNELS)
-    images = load_images(config, host) if model.needs_data else None
-    info = _describe(config, host, model, optimizer, schedule, images)
+    find_kernels(config.kernels)
+    if not model.needs_data:
+        images = None
+    elif images is None:
+        images = load_images(config, host)
+    streams = Streams.of(config.seed)
+    batches = None
+    if images is not None:
+        batches = Batches(config.order, len(images.train_labels), config.batch_size, streams.order)
+    info = _describe(config, host, model, optimizer, schedule, images, batches)
     recorders = tuple(host.build("recorders", name, options.get(name, {})) for name in host.pieces("recorders"))
     signals = {recorder.name: tuple(recorder.signals(info)) for recorder in recorders}
     return Prepared(
@@ -69,6 +96,8 @@ def prepare(config: RunConfig, host: PluginHost | None = None) -> Prepared:
         optimizer=optimizer,
         schedule=schedule,
         images=images,
+        batches=batches,
+        streams=streams,
         recorders=tuple(recorder for recorder in recorders if signals[recorder.name]),
         signals={name: declared for name, declared in signals.items() if declared},
     )
@@ -97,33 +126,34 @@ def load_images(config: Common, host: PluginHost) -> Images:
         raise UsageError(f"there is no folder {config.data}: give --data a data set's name or an existing folder")
     else:
         raise unknown("data set or folder", config.data, host.pieces("datasets"))
-    return _loaded(dataset, config.train_samples)
-
-
-@functools.lru_cache(maxsize=1)
-def _loaded(dataset: Any, train_samples: int | None) -> Images:
-    """Load once for all runs of a process that use the same data."""
     images: Images = dataset.load()
-    return images if train_samples is None else images.take(train_samples)
+    return images.take(config.train_samples)
+
+
+def input_of(images: Images | None) -> tuple[tuple[int, int, int], int]:
+    """Return the shape of an image (height, width, channels) and the number of classes; ones where there is no data."""
+    if images is None:
+        return (1, 1, 1), 1
+    height, width, channels = images.train_images.shape[1:]
+    return (height, width, channels), len(images.class_names)
 
 
 def _describe(
-    config: RunConfig, host: PluginHost, model: Model, optimizer: Optimizer, schedule: Any, images: Images | None
+    config: RunConfig,
+    host: PluginHost,
+    model: Model,
+    optimizer: Optimizer,
+    schedule: Any,
+    images: Images | None,
+    batches: Batches | None,
 ) -> RunInfo:
-    image, classes, train_samples, test_samples, digest = (1, 1, 1), 1, 0, 0, ""
-    class_names: tuple[str, ...] = ()
-    if images is not None:
-        image = images.train_images.shape[1:]
-        class_names, digest = tuple(images.class_names), images.digest
-        classes, train_samples, test_samples = len(class_names), len(images.train_labels), len(images.test_labels)
-        if config.batch_size > train_samples:
-            raise UsageError(
-                f"a batch of {config.batch_size} is larger than the {train_samples} training images of {config.data}: "
-                "choose a smaller batch size"
-            )
-    steps_per_epoch = train_samples // config.batch_size if images is not None else EPOCH_WITHOUT_DATA
+    class_names = images.class_names if images else ()
+    digest = images.digest if images else ""
+    train_samples, test_samples = (len(images.train_labels), len(images.test_labels)) if images else (0, 0)
+    steps_per_epoch = batches.steps_per_epoch if batches else EPOCH_WITHOUT_DATA
     steps = config.total_steps(steps_per_epoch)
-    identity = {
+    image, classes = input_of(images)
+    identity: dict[str, Any] = {
         "optimizer": config.optimizer,
         "optimizer_options": options_of(optimizer, leave=["lr"]),
         "model": config.model,
@@ -163,7 +193,7 @@ def _describe(
         parameters=tuple(model.shapes(image, classes).items()),
         output=model.output,
         outputs=model.outputs(classes),
-        class_names=class_names,
+        class_names=tuple(class_names),
         config=attrs.asdict(config),
         plugins=host.active,
         versions={"optiscope": optiscope.__version__, "numpy": np.__version__, "python": platform.python_version()},

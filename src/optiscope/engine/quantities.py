@@ -76,15 +76,15 @@ class Recording:
 
         def probe() -> Any:
             if images is None:
-                return view(done.output.output.data)
+                return view(done.output.output.array)
             return self._evaluator.outputs(trainer.params, images.test_images[: self._run.info.probe_size])
 
         sources: dict[str, Callable[[], Any]] = {
             "loss": lambda: done.loss,
             "labels": lambda: view(done.labels),
-            "logits": lambda: view(output.data),
+            "logits": lambda: view(output.array),
             "dlogits": lambda: view(output.grad),
-            "last_input": lambda: view(None if last_input is None else last_input.data),
+            "last_input": lambda: view(None if last_input is None else last_input.array),
             "grads": trainer.grads.readonly,
             "params": trainer.params.readonly,
             "update": self._update,

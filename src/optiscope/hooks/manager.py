@@ -84,7 +84,7 @@ class PluginHost:
         """Return an instance of the piece called `name`; UsageError for an unknown name or a refused option."""
         pieces = self.pieces(kind)
         if name not in pieces:
-            raise unknown(KINDS[kind], name, pieces)
+            raise self._unknown(kind, name)
         factory = pieces[name].factory
         known = [key for key in inspect.signature(factory).parameters if not key.startswith("_")]
         for key in options:
@@ -126,6 +126,13 @@ class PluginHost:
             raise PluginError(f"plugin '{name}' cannot be registered: {why}")
         self._states[name] = PluginState(name=name, version="inline", origin="this process", state="active")
         self._pieces.clear()
+
+    def _unknown(self, kind: str, name: str) -> UsageError:
+        error = unknown(KINDS[kind], name, self.pieces(kind))
+        broken = [state.name for state in self._states.values() if state.state == "broken"]
+        if broken:
+            return UsageError(f"{error} (and {', '.join(broken)} could not be loaded: see optiscope plugins)")
+        return error
 
     def _hooks_of(self, plugin_name: str) -> list[str]:
         plugin = self._manager.get_plugin(plugin_name)
