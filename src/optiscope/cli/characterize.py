@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,36 +43,25 @@ def characterize(
         raise UsageError(f"--jobs must be a whole number >= 1, not {jobs}")
     if (resume or overwrite) and out is None:
         raise UsageError(f"--{'resume' if resume else 'overwrite'} needs --out DIR: the folder that was begun")
-    if resume and overwrite:
-        raise UsageError("--resume and --overwrite exclude each other: give one of them")
     grid = grid_config(flags or GridFlags(), config)
     if dry_run:
         _list_runs(grid, json)
         return
-    out = out or dated_folder()
     _run(grid, out, jobs=jobs, executor=executor, resume=resume, overwrite=overwrite, json=json)
 
 
 app = command(characterize)
 
 
-def dated_folder() -> Path:
-    """Return a folder name in the working folder that says when, and that is not taken."""
-    stem = time.strftime("optiscope-%Y%m%d-%H%M%S")
-    out, count = Path(stem), 1
-    while out.exists():
-        count += 1
-        out = Path(f"{stem}-{count}")
-    return out
-
-
 def _run(
-    grid: GridConfig, out: Path, *, jobs: int | None, executor: str, resume: bool, overwrite: bool, json: bool
+    grid: GridConfig, out: Path | None, *, jobs: int | None, executor: str, resume: bool, overwrite: bool, json: bool
 ) -> None:
     from optiscope import report, sweep
     from optiscope.cli import console, live, tables
     from optiscope.cli.run import Interrupted
+    from optiscope.sweep.folder import default_folder
 
+    out = out or default_folder()
     with live.watch(console.stderr()) as watcher:
         try:
             result = sweep.characterize(
@@ -93,14 +81,12 @@ def _run(
 
 
 def _list_runs(grid: GridConfig, json: bool) -> None:
-    import attrs
-
     from optiscope import sweep
     from optiscope.cli import console, tables
 
     runs = sweep.plan(grid)
     if json:
-        console.write_json({"runs": [attrs.asdict(run) for run in runs]})
+        console.write_json({"runs": [{name: getattr(run.info, name) for name in tables.PLAN} for run in runs]})
         return
-    console.show(console.stdout(), tables.plan(runs))
+    console.show(console.stdout(), tables.plan([run.info for run in runs]))
     console.show(console.stderr(), f"{len(runs)} runs; nothing was written")

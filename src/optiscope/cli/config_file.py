@@ -41,15 +41,15 @@ def read_grid(file: Path) -> GridConfig:
         raise UsageError(f"there is no configuration file '{file}': check the path") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"configuration file '{file}' is not TOML: {error}") from None
+    return structure_grid(document, f"configuration file '{file}'")
+
+
+def structure_grid(document: dict[str, Any], where: str) -> GridConfig:
+    """Return the grid that `document` describes, as strict as for a file; `where` opens the message of an error."""
     try:
         return _converter().structure(document, GridConfig)
     except BaseValidationError as error:
-        raise UsageError(f"configuration file '{file}': {_sentence(error)}") from None
-
-
-def grid_document(grid: GridConfig) -> dict[str, Any]:
-    """Return the plain values of `grid`: what a configuration file that describes it holds (None: left out)."""
-    return {name: value for name, value in attrs.asdict(grid).items() if value is not None}
+        raise UsageError(f"{where}: {_sentence(error)}") from None
 
 
 def _converter() -> Converter:

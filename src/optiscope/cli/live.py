@@ -25,8 +25,8 @@ from optiscope.sweep.progress import CellProgress, GridProgress
 
 BLOCKS, ASCII = "▁▂▃▄▅▆▇█", "_.-=+*#@"
 NOT_FINITE = "x"
-POINTS = 30
-"""Points of the signal's recent past that a sparkline shows."""
+SIGNAL_WIDTH, BAR_WIDTH = 30, 20
+"""Characters that a sparkline and a bar take at most."""
 
 STYLES = {"waiting": "dim", "running": "cyan", "completed": "green", "diverged": "magenta", "failed": "bold red"}
 GAP = 2
@@ -139,7 +139,7 @@ def fit(columns: list[Column], width: int) -> list[Column]:
 
     while total(columns) > width and len(columns) > 2:
         columns.remove(max(columns, key=lambda column: column.rank))
-    for title, most in (("signal", POINTS), ("progress", 20)):
+    for title, most in (("signal", SIGNAL_WIDTH), ("progress", BAR_WIDTH)):
         spare = width - total(columns)
         columns = [
             column._replace(width=min(column.width + spare, most)) if column.title == title and spare > 0 else column
@@ -206,13 +206,13 @@ def duration(seconds: float) -> str:
 
 
 def sparkline(signal: Sequence[float], width: int, ascii_only: bool = False) -> str:
-    """Draw the last `POINTS` values in at most `width` characters, oldest first.
+    """Draw `signal` in at most `width` characters, oldest first.
 
     Neighbours share a character by their mean where there are more values than room. The lowest value is the lowest
     block and the highest the highest; a signal that does not change is drawn at the bottom; `x` is not finite.
     """
     levels = ASCII if ascii_only else BLOCKS
-    values = _resample(list(signal[-POINTS:]), width)
+    values = _resample(signal, width)
     finite = [value for value in values if math.isfinite(value)]
     low, high = min(finite, default=0.0), max(finite, default=0.0)
 
@@ -225,7 +225,7 @@ def sparkline(signal: Sequence[float], width: int, ascii_only: bool = False) -> 
     return "".join(map(block, values))
 
 
-def _resample(values: list[float], width: int) -> list[float]:
+def _resample(values: Sequence[float], width: int) -> Sequence[float]:
     if len(values) <= width:
         return values
     edges = [round(i * len(values) / width) for i in range(width + 1)]

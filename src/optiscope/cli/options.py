@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import attrs
 from cyclopts import Group, Parameter
 
-from optiscope.config import DEFAULT_STEPS, GridConfig, Value
+from optiscope.config import DEFAULT_STEPS, GridConfig, Options, Value
 from optiscope.errors import UsageError
 
 GRID = Group("What is compared", sort_key=1)
@@ -111,9 +111,7 @@ def grid_config(flags: GridFlags, file: Path | None = None) -> GridConfig:
     given = {name: value for name, value in attrs.asdict(flags, recurse=False).items() if value is not None}
     if "steps" in given or "epochs" in given:
         given = {"steps": None, "epochs": None} | given
-    options = {name: dict(values) for name, values in base.options.items()}
-    for name, values in parse_options(given.pop("options", ())).items():
-        options.setdefault(name, {}).update(values)
+    options = lay_over(base.options, parse_options(given.pop("options", ())))
     try:
         return attrs.evolve(base, **given, options=options)
     except ValueError as error:
@@ -126,6 +124,11 @@ def _as_flag(sentence: str) -> str:
     if field in attrs.fields_dict(GridConfig) and rest.startswith("must"):
         return f"--{field.replace('_', '-')}{space}{rest}"
     return sentence
+
+
+def lay_over(below: Options, above: Options) -> Options:
+    """Return the options in either; those in `above` win."""
+    return {name: {**below.get(name, {}), **above.get(name, {})} for name in {**below, **above}}
 
 
 def parse_options(assignments: tuple[str, ...]) -> dict[str, dict[str, Value]]:

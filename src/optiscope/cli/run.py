@@ -40,6 +40,15 @@ REMEDIES = {
 }
 """How to mend what the operating system refused; anything else from it is unexpected."""
 
+JOINTS = (
+    ("unknown option: ", "unknown option "),
+    (". Choose from: ", ": choose from "),
+    (". Did you mean", "; did you mean"),
+    ("? Available commands: ", "? known: "),
+    (". Available commands: ", "; known: "),
+)
+"""What makes one sentence of the several that cyclopts writes."""
+
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C while `out` was written: `kept` says what is there."""
@@ -101,8 +110,10 @@ def _parse_sentence(error: CycloptsError) -> str:
             .replace(". Did you mean", "; did you mean")
         )
         sentence = sentence[:1].lower() + sentence[1:]
+        for theirs, ours in JOINTS:
+            sentence = sentence.replace(theirs, ours)
     if isinstance(error, UnknownCommandError):
-        return sentence.replace("? Available commands", "? known").replace(". Available commands", ": known")
+        return sentence
     return f"{sentence}{'' if sentence.endswith('?') else ';'} see '{command} --help'"
 
 

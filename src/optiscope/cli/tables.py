@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from optiscope.config import RunConfig
     from optiscope.labels import Cell, Characterization
+    from optiscope.records import RunInfo
 
 STYLES = {"stable": "green", "unstable": "bold red", "undecided": "yellow"}
 
@@ -53,11 +53,17 @@ def what_next(out: Path, page: Path) -> tuple[str, str]:
     )
 
 
-def plan(runs: Sequence[RunConfig]) -> Table:
+PLAN = ("run_id", "optimizer", "batch_size", "lr", "seed", "steps", "model", "data")
+"""What is told of a run before it is made."""
+
+
+def plan(runs: Sequence[RunInfo]) -> Table:
     """Return a row a run that would be made."""
-    out = plain_table("optimizer", "batch", "lr", "seed", "model", "data", "length", right=("batch", "lr", "seed"))
+    out = plain_table(*PLAN, right=("batch_size", "lr", "seed", "steps"))
     for run in runs:
-        lr = "default" if run.lr is None else f"{run.lr:g}"
-        length = f"{run.epochs} epochs" if run.epochs is not None else f"{run.total_steps(1)} steps"
-        out.add_row(run.optimizer, str(run.batch_size), lr, str(run.seed), run.model, run.data, length)
+        out.add_row(*(f"{value:g}" if isinstance(value, float) else str(value) for value in _fields(run)))
     return out
+
+
+def _fields(run: RunInfo) -> list[object]:
+    return [getattr(run, name) for name in PLAN]
