@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,7 +63,7 @@ def _run(
     out = out or default_folder()
     with live.watch(console.stderr()) as watcher:
         try:
-            result = sweep.characterize(
+            sweep.characterize(
                 grid, out, jobs=jobs, executor=executor, resume=resume, overwrite=overwrite, on_progress=watcher
             )
         except KeyboardInterrupt:
@@ -72,10 +71,7 @@ def _run(
                 raise
             kept = f"{watcher.finished} of {watcher.runs} runs had finished, and all that was recorded is kept"
             raise Interrupted(kept, out) from None
-    if json:
-        sys.stdout.write((out / "characterization.json").read_text(encoding="utf-8"))
-    else:
-        console.show(console.stdout(), tables.verdicts(result))
+    tables.show_verdicts(out, json)
     page = report.write_report(out)
     console.show(console.stderr(), *tables.what_next(out, page))
 

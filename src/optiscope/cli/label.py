@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json as json_module
-import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import attrs
 from cyclopts import Parameter
@@ -33,24 +32,19 @@ def label(
     'optiscope report OUT'.
     """
     from optiscope import sweep
-    from optiscope.cli import console, tables
+    from optiscope.cli import tables
     from optiscope.engine import host_for
 
     grid = read_folder(out)
-    grid = attrs.evolve(
-        grid,
-        options=lay_over(grid.options, parse_options(options)),
-        plugins=(*grid.plugins, *files),
-        block=(*grid.block, *block),
-        strict=strict,
-    )
-    result = sweep.label(out, host_for(grid), grid)
-    path = out / "characterization.json"
-    if json:
-        sys.stdout.write(path.read_text(encoding="utf-8"))
-    else:
-        console.show(console.stdout(), tables.verdicts(result))
-        console.show(console.stderr(), f"Written to {path}.")
+    changes: dict[str, Any] = {
+        "options": lay_over(grid.options, parse_options(options)),
+        "plugins": grid.plugins + files,
+        "block": grid.block + block,
+        "strict": strict,
+    }
+    grid = attrs.evolve(grid, **changes)
+    sweep.label(out, host_for(grid), grid)
+    tables.show_verdicts(out, json)
 
 
 def read_folder(out: Path) -> GridConfig:

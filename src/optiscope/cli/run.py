@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cyclopts import CycloptsError
-from cyclopts.exceptions import UnknownCommandError, UnusedCliTokensError
+from cyclopts.exceptions import MissingArgumentError, UnknownCommandError, UnusedCliTokensError
 
 from optiscope.cli.app import make_app
 from optiscope.errors import OptiscopeError
@@ -102,13 +102,10 @@ def _parse_sentence(error: CycloptsError) -> str:
     command = " ".join(("optiscope", *(error.command_chain or ())))
     if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
         sentence = f"unexpected argument '{error.unused_tokens[0]}'"
+    elif isinstance(error, MissingArgumentError) and error.argument:
+        sentence = f"{error.keyword or error.argument.name} needs a value"
     else:
         sentence = str(error).strip().rstrip(".").replace('"', "'")
-        sentence = (
-            sentence.replace("unknown option: ", "unknown option ")
-            .replace(". Choose from: ", ": choose from ")
-            .replace(". Did you mean", "; did you mean")
-        )
         sentence = sentence[:1].lower() + sentence[1:]
         for theirs, ours in JOINTS:
             sentence = sentence.replace(theirs, ours)

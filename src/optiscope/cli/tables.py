@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
 
+from optiscope.cli import console
+
 if TYPE_CHECKING:
-    from optiscope.labels import Cell, Characterization
     from optiscope.records import RunInfo
 
+VERDICTS = "characterization.json"
 STYLES = {"stable": "green", "unstable": "bold red", "undecided": "yellow"}
 
 
@@ -25,24 +29,29 @@ def plain_table(*titles: str, right: Sequence[str] = ()) -> Table:
     return table
 
 
-def verdicts(result: Characterization) -> Table:
-    """Return a row a cell: what it is, its verdict, and why in one line."""
-    out = plain_table("optimizer", "batch", "lr", "verdict", "why", right=("batch", "lr"))
-    for cell in result.cells:
-        verdict = Text(cell.verdict, style=STYLES.get(cell.verdict, ""))
-        out.add_row(Text(cell.optimizer), str(cell.batch_size), f"{cell.lr:g}", verdict, Text(why(cell)))
-    return out
+def show_verdicts(out: Path, as_json: bool) -> None:
+    """Write the verdicts of the folder `out` to stdout: its characterization.json, or a table of it."""
+    text = (out / VERDICTS).read_text(encoding="utf-8")
+    if as_json:
+        sys.stdout.write(text)
+    else:
+        console.show(console.stdout(), verdicts(json.loads(text)))
 
 
-def why(cell: Cell) -> str:
-    """Return the reason of the first run that has the cell's verdict, and how many runs share it."""
-    sharing = [run for run in cell.runs if run.verdict == cell.verdict] or list(cell.runs)
-    if not sharing:
-        return "no run"
-    reason = " ".join(sharing[0].why.split())
-    if len(cell.runs) > 1:
-        return f"{len(sharing)} of {len(cell.runs)} runs: {reason}"
-    return reason
+def verdicts(document: Mapping[str, Any]) -> Table:
+    """Return a row a cell of a characterization: what it is, its verdict, and why in one line."""
+    from optiscope.report import verdict_rows
+
+    rows = verdict_rows(document)
+    several = len({row.reduction for row in rows}) > 1
+    seeds = any(len(cell["runs"]) > 1 for cell in document["cells"])
+    titles = ["optimizer", "batch", "lr", *(["loss"] if several else []), "verdict"]
+    table = plain_table(*titles, *(["unstable"] if seeds else []), "why", right=("batch", "lr"))
+    for row in rows:
+        verdict = Text(row.verdict, style=STYLES.get(row.verdict, ""))
+        name = [row.optimizer, row.batch_size, row.lr, *([row.reduction] if several else [])]
+        table.add_row(*name, verdict, *([row.runs] if seeds else []), " ".join(row.why.split()))
+    return table
 
 
 def what_next(out: Path, page: Path) -> tuple[str, str]:
