@@ -17,6 +17,7 @@ exclude_patterns = ["_build"]
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
 
+highlight_language = "text"
 html_theme = "furo"
 html_title = f"optiscope {release}"
 
