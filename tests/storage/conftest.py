@@ -83,8 +83,34 @@ def drive(writer: RunWriter, info: RunInfo, signals: dict[str, tuple[Signal, ...
         yield step
 
 
+def expected(
+    info: RunInfo, signals: dict[str, tuple[Signal, ...]], n_steps: int, n_epochs: int
+) -> dict[str, np.ndarray]:
+    """Return path -> all rows that a file with these committed counts must show, apart from the scales."""
+    steps, epochs = range(1, n_steps + 1), range(1, n_epochs + 1)
+    found = {f"step/{name}": np.array([facts(i)[name] for i in steps]) for name in facts(1)}
+    found["step/accuracy"] = found["step/accuracy"].astype("f4")
+    for recorder, declared in signals.items():
+        for signal in declared:
+            group = recorder if recorder in schema.CORE else f"plugins/{recorder}"
+            due = epochs if signal.every == "epoch" else [i for i in steps if signal.due(i)]
+            rows = [value(signal, i) for i in due]
+            found[f"{group}/{signal.name}"] = np.array(rows, signal.dtype).reshape(-1, *signal.shape)
+    return found
+
+
 def result(info: RunInfo, steps: int, status: str = "completed", **more: object) -> RunResult:
     return RunResult(run_id=info.run_id, status=status, steps=steps, digest="ab" * 32, wall_time=1.25, **more)
+
+
+def write_and_say(path: str) -> None:
+    """Write the small run to `path`, saying on stdout what is committed after each step. For a process of its own."""
+    signals = core(INFO) | {"third-party": PLUGIN}
+    print("ready", flush=True)
+    writer = RunWriter.create(path, INFO, signals)
+    for _ in drive(writer, INFO, signals, range(1, INFO.steps + 1)):
+        print(*writer.committed, flush=True)
+    writer.finish(result(INFO, INFO.steps))
 
 
 @pytest.fixture
@@ -93,19 +119,39 @@ def info() -> RunInfo:
 
 
 @pytest.fixture
-def signals(info: RunInfo) -> dict[str, tuple[Signal, ...]]:
-    return core(info) | {"third-party": PLUGIN}
+def signals() -> dict[str, tuple[Signal, ...]]:
+    return core(INFO) | {"third-party": PLUGIN}
 
 
 @pytest.fixture
-def make(tmp_path: Path, info: RunInfo, signals: dict[str, tuple[Signal, ...]]) -> Callable[..., SimpleNamespace]:
-    """Return a function that starts a run of the given kind and drives it for some steps; `.writer` is still open."""
+def kit() -> SimpleNamespace:
+    """The functions of this file, for tests."""
+    return SimpleNamespace(
+        folder=Path(__file__).parent,
+        core=core,
+        value=value,
+        facts=facts,
+        epoch_record=epoch_record,
+        drive=drive,
+        result=result,
+        expected=expected,
+    )
+
+
+@pytest.fixture
+def make(tmp_path: Path, signals: dict[str, tuple[Signal, ...]]) -> Iterator[Callable[..., SimpleNamespace]]:
+    """Return a function that starts the small run, with changes, and writes some steps; `.writer` is still open."""
+    writers = []
 
     def start(steps: int, name: str = "run.h5", **changes: object) -> SimpleNamespace:
-        changed = attrs.evolve(info, **changes)
-        writer = RunWriter.create(tmp_path / name, changed, signals)
-        for _ in drive(writer, changed, signals, range(1, steps + 1)):
+        info = attrs.evolve(INFO, **changes)
+        declared = core(info) | {"third-party": signals["third-party"]}
+        writer = RunWriter.create(tmp_path / name, info, declared)
+        writers.append(writer)
+        for _ in drive(writer, info, declared, range(1, steps + 1)):
             pass
-        return SimpleNamespace(writer=writer, info=changed, signals=signals, path=tmp_path / name)
+        return SimpleNamespace(writer=writer, info=info, signals=declared, path=tmp_path / name)
 
-    return start
+    yield start
+    for writer in writers:
+        writer.close()
