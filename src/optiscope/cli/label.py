@@ -32,7 +32,7 @@ def label(
     'optiscope report OUT'.
     """
     from optiscope import sweep
-    from optiscope.cli import tables
+    from optiscope.cli import console, tables
     from optiscope.engine import host_for
 
     grid = read_folder(out)
@@ -45,6 +45,7 @@ def label(
     grid = attrs.evolve(grid, **changes)
     sweep.label(out, host_for(grid), grid)
     tables.show_verdicts(out, json)
+    console.show(console.stderr(), f"Written to {out / tables.VERDICTS}; draw it again: optiscope report {out}")
 
 
 def read_folder(out: Path) -> GridConfig:

@@ -29,7 +29,7 @@ SIGNAL_WIDTH, BAR_WIDTH = 30, 20
 """Characters that a sparkline and a bar take at most."""
 
 STYLES = {"waiting": "dim", "running": "cyan", "completed": "green", "diverged": "magenta", "failed": "bold red"}
-GAP = 2
+WIDE_GAP = 2
 
 
 class Watcher:
@@ -93,8 +93,8 @@ def watch(console: Console) -> Iterator[Watcher]:
 def draw(progress: GridProgress, width: int, height: int, ascii_only: bool = False) -> RenderableType:
     """Return the table for a terminal of `width` x `height` characters."""
     cells, left_out = choose(progress.cells, max(1, height - 4))
-    columns = fit(columns_of(cells), width - 1)
-    table = Table(box=None, padding=(0, GAP, 0, 0), collapse_padding=True, pad_edge=False, header_style="bold")
+    columns, gap = fit(columns_of(cells), width - 1)
+    table = Table(box=None, padding=(0, gap, 0, 0), collapse_padding=True, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column.title, justify=column.justify, width=column.width, no_wrap=True, overflow="ellipsis")
     for cell in cells:
@@ -122,30 +122,37 @@ def columns_of(cells: Sequence[CellProgress]) -> list[Column]:
     return [
         Column("optimizer", min(names, 16), 0),
         Column("batch", 5, 1, "right"),
-        Column("lr", max(len("lr"), *(len(f"{cell.lr:g}") for cell in cells)), 3, "right"),
+        Column("lr", max(len("lr"), *(len(f"{cell.lr:g}") for cell in cells)), 4, "right"),
         Column("progress", 10, 6),
-        Column("step", steps, 5, "right"),
+        Column("step", steps, 3, "right"),
         Column("loss", 7, 2, "right"),
-        Column("signal", 8, 4),
+        Column("signal", 8, 5),
         Column("state", 9, 0),
     ]
 
 
-def fit(columns: list[Column], width: int) -> list[Column]:
-    """Drop columns, highest rank first, until the rest fits `width`; the signal and the bar take what is left."""
+def fit(columns: list[Column], width: int) -> tuple[list[Column], int]:
+    """Return the columns that fit `width` and the gap between them.
 
-    def total(kept: list[Column]) -> int:
-        return sum(column.width for column in kept) + GAP * (len(kept) - 1)
+    The bar goes first, then the gap shrinks, then the highest rank goes. The signal and the bar take what is left.
+    """
 
-    while total(columns) > width and len(columns) > 2:
-        columns.remove(max(columns, key=lambda column: column.rank))
+    def total(kept: list[Column], gap: int) -> int:
+        return sum(column.width for column in kept) + gap * (len(kept) - 1)
+
+    kept, gap = list(columns), WIDE_GAP
+    while total(kept, gap) > width and len(kept) > 2:
+        if gap > 1 and not any(column.title == "progress" for column in kept):
+            gap = 1
+        else:
+            kept.remove(max(kept, key=lambda column: column.rank))
     for title, most in (("signal", SIGNAL_WIDTH), ("progress", BAR_WIDTH)):
-        spare = width - total(columns)
-        columns = [
+        spare = width - total(kept, gap)
+        kept = [
             column._replace(width=min(column.width + spare, most)) if column.title == title and spare > 0 else column
-            for column in columns
+            for column in kept
         ]
-    return columns
+    return kept, gap
 
 
 def choose(cells: Sequence[CellProgress], rows: int) -> tuple[Sequence[CellProgress], str]:
