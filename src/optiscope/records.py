@@ -138,8 +138,9 @@ class RunResult:
     """How a run ended.
 
     `status` is "completed", "diverged" (a loss, gradient or parameter was not finite: `first_bad_step` says when),
-    "failed" (an optimizer or a recorder raised: `why` names it) or "interrupted". `steps` were finished. `digest`
-    is that of the last finished step. `wall_time` is in seconds. `path` is the run file, if one was written.
+    "failed" (an optimizer, a recorder or an observer raised: `why` names it) or "interrupted". `steps` were finished.
+    `digest` is that of the last step, empty where the run failed or was interrupted. `wall_time` is in seconds. `path`
+    is the run file, if one was written.
     """
 
     run_id: str

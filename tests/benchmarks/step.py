@@ -37,7 +37,9 @@ def main() -> None:
         for model in (PaperCNN(), SmallCNN()):
             for batch in (50, 100, 200):
                 times = step_times(model, batch, steps)
-                print(f"{model.name:10} batch {batch:4}  median {statistics.median(times):7.1f} ms  min {min(times):7.1f}")
+                print(
+                    f"{model.name:10} batch {batch:4}  median {statistics.median(times):7.1f} ms  min {min(times):7.1f}"
+                )
 
 
 if __name__ == "__main__":

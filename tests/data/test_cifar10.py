@@ -118,7 +118,7 @@ def test_a_missing_folder_is_named_at_once(tmp_path):
 
 def test_a_file_in_the_place_of_a_folder_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="file is not a folder"):
+    with pytest.raises(DataError, match=r"file is not a folder"):
         from_folder(tmp_path / "file")
 
 
@@ -146,7 +146,7 @@ def test_verify_returns_what_is_there(folder):
 
 def test_verify_insists_on_ten_thousand_records_of_cifar10(folder):
     (folder / cifar10.NAMES_FILE).unlink()
-    with pytest.raises(DataError, match="data_batch_1.bin has 5 records and CIFAR-10 has 10,000"):
+    with pytest.raises(DataError, match=r"data_batch_1.bin has 5 records and CIFAR-10 has 10,000"):
         cifar10.verify(folder)
 
 
@@ -163,13 +163,13 @@ def test_verify_accepts_ten_thousand_records_a_file(tmp_path):
 
 def test_verify_finds_what_reading_finds(folder):
     (folder / "test_batch.bin").write_bytes(b"\0" * 10)
-    with pytest.raises(DataError, match="test_batch.bin has 10 bytes"):
+    with pytest.raises(DataError, match=r"test_batch.bin has 10 bytes"):
         cifar10.verify(folder)
 
 
 def test_make_does_not_write_over_data(folder):
     before = (folder / "test_batch.bin").read_bytes()
-    with pytest.raises(UsageError, match="holds a data_batch_1.bin already"):
+    with pytest.raises(UsageError, match=r"holds a data_batch_1.bin already"):
         cifar10.make(folder, Synthetic(train=10, test=10, seed=1))
     assert (folder / "test_batch.bin").read_bytes() == before
 
@@ -189,14 +189,14 @@ def test_make_in_an_impossible_place_is_named(tmp_path):
 def test_a_file_that_cannot_be_written_is_named_and_leaves_nothing(tmp_path):
     some = SMALL.load()
     (tmp_path / "x.bin").mkdir()
-    with pytest.raises(DataError, match="x.bin cannot be written"):
+    with pytest.raises(DataError, match=r"x.bin cannot be written"):
         cifar10.write_records(tmp_path / "x.bin", some.test_images, some.test_labels)
     assert [path.name for path in tmp_path.iterdir()] == ["x.bin"]
 
 
 def test_cifar10_says_how_to_fetch_it(tmp_path, monkeypatch):
     monkeypatch.setenv("OPTISCOPE_CACHE", str(tmp_path))
-    with pytest.raises(DataError, match="run `optiscope data fetch cifar10`"):
+    with pytest.raises(DataError, match=r"run `optiscope data fetch cifar10`"):
         Cifar10().load()
 
 

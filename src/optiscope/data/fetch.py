@@ -7,10 +7,12 @@ files of the layout are taken, by name, so that none can land elsewhere.
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 import tarfile
 import tempfile
+import zlib
 from pathlib import Path
 from typing import Protocol
 
@@ -99,23 +101,26 @@ def _download(url: str, archive: Path, md5: str, progress: Progress | None) -> N
 
 
 def _brief(error: Exception) -> str:
-    """Return what an HTTP error says, in one line of at most 120 characters."""
+    """Return what a library's error says, in one line of at most 120 characters."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:120]
 
 
 def _unpack(archive: Path, folder: Path) -> None:
     folder.mkdir()
+    wanted = {f"{FOLDER}/{name}": folder / name for name in FILES}
     try:
+        # One pass in the archive's own order: a step back would decompress it from the start again.
         with tarfile.open(archive) as members:
-            for name in FILES:
-                source = members.extractfile(f"{FOLDER}/{name}")
-                if source is None:
-                    raise DataError(f"{name} in {ARCHIVE} is not a file: set another address with OPTISCOPE_DATA_URL")
-                with source, (folder / name).open("wb") as target:
-                    shutil.copyfileobj(source, target)
-    except KeyError as error:
+            for member in members:
+                source = members.extractfile(member) if member.isreg() and member.name in wanted else None
+                if source is not None:
+                    with source, wanted[member.name].open("wb") as target:
+                        shutil.copyfileobj(source, target)
+    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise DataError(f"{ARCHIVE} cannot be unpacked ({_brief(error)}): fetch it again") from error
+    missing = [member for member, path in wanted.items() if not path.exists()]
+    if missing:
         raise DataError(
-            f"{ARCHIVE} is not CIFAR-10's binary version ({error.args[0]}): set another address with OPTISCOPE_DATA_URL"
-        ) from error
-    except (tarfile.TarError, EOFError) as error:
-        raise DataError(f"{ARCHIVE} cannot be unpacked ({error}): fetch it again") from error
+            f"{ARCHIVE} has no file {missing[0]}, so it is not CIFAR-10's binary version: "
+            "set another address with OPTISCOPE_DATA_URL"
+        )

@@ -83,7 +83,7 @@ class Loop:
             epochs=tuple(self._epochs),
             first_bad_step=bad_step,
             why=why,
-            digest=self._trainer.digest(),
+            digest=self._trainer.digest() if status in ("completed", "diverged") else "",
             wall_time=self._elapsed(),
         )
 
@@ -104,18 +104,20 @@ class Loop:
         done = trainer.forward(step)
         self._notify("on_forward", run=info, step=step, logits=readonly(done.output.output.array), loss=done.loss)
         lr, recorded, finite = math.nan, Recorded(), math.isfinite(done.loss)
+        recording = self._recording if self._sink is not None else None
         if finite:
             trainer.backward(done)
             self._notify("on_backward", run=info, step=step, grads=self._grads)
             finite = all_finite(trainer.grads)
         if finite:
-            self._recording.before_update()
+            if recording is not None:
+                recording.before_update()
             lr = self._update(step)
             views = {name: readonly(array) for name, array in trainer.state.items()}
             self._notify("on_step", run=info, step=step, params=self._params, state=views)
             finite = all_finite(trainer.params)
-        if finite:
-            recorded = self._recording.after_step(step, done)
+        if finite and recording is not None:
+            recorded = recording.after_step(step, done)
         if self._sink is not None:
             facts = {"loss": done.loss, "accuracy": done.accuracy, "lr": lr, "wall_time": self._elapsed()}
             self._sink.write_step(step, facts, recorded)
