@@ -69,7 +69,7 @@ def label(out: Path, host: PluginHost, config: Common) -> Characterization:
     """Judge the run files in `out` with the analyzers of `host`, and write `characterization.json`."""
     analyzers = [host.build("analyzers", name, config.options.get(name, {})) for name in host.pieces("analyzers")]
     characterization = label_folder(out, analyzers)
-    characterization.write(out / "characterization.json")
+    characterization.write(out)
     return characterization
 
 
