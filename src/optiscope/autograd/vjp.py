@@ -33,7 +33,8 @@ from typing import Any
 import attrs
 import numpy as np
 
-from optiscope.autograd.tape import Array, Node, Tensor
+from optiscope.autograd.node import Array, Node
+from optiscope.autograd.tape import Tensor
 from optiscope.errors import UsageError
 
 

@@ -15,7 +15,7 @@ from types import MappingProxyType
 import attrs
 
 from optiscope.autograd.kernels import im2col, reference
-from optiscope.autograd.tape import Array, Node
+from optiscope.autograd.node import Array, Node
 from optiscope.errors import unknown
 
 Pair = tuple[int, int]
