@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from optiscope.analysis import Alarm, corroborate
+from optiscope.analysis import Alarm, corroborate, measure
 
 STEPS = np.arange(1, 401)
 
@@ -40,11 +40,13 @@ def test_roughness_and_foreign_alarms_take_any_witness(loss):
         assert corroborate([alarm(name, 280, 320)], {"the loss": loss}, 100).seen.name == "X"
 
 
-def test_a_loss_that_shifts_up_is_a_witness_and_one_that_shifts_down_is_none(loss):
+def test_a_loss_that_shifts_up_is_a_witness_and_one_that_shifts_down_is_none(ar1):
+    loss = 2 - 0.25 * np.log(STEPS) + 0.05 * ar1(400, 0.2, np.random.default_rng(0))
     up, down = loss.copy(), loss.copy()
     up[250:] += 0.5
     down[250:] -= 0.2
     assert corroborate([alarm("D", 250, 400)], {"the loss": up}, 100).seen.name == "D"
+    assert [seen.name for seen in measure(down, 100).alarms] == ["D"]
     assert corroborate([alarm("D", 250, 400)], {"the loss": down}, 100) is None
 
 

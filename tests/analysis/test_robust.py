@@ -88,14 +88,24 @@ def test_a_p_value_counts_the_statistic_itself():
     assert robust.p_value(-1.0, np.arange(9.0)) == 1.0
 
 
-@pytest.mark.parametrize(
-    ("p_values", "rejected"),
-    [
-        ((0.01, 0.02, 0.04), (True, True, True)),
-        ((0.01, 0.03, 0.04), (True, False, False)),
-        ((0.02, 0.02, 0.02), (False, False, False)),
-        ((0.5, 0.001, 0.02), (False, True, True)),
-    ],
-)
-def test_holm_steps_down(p_values, rejected):
-    assert robust.holm(p_values) == rejected
+def test_tails_are_stretched_only_where_they_are_longer_than_normal():
+    rng = np.random.default_rng(8)
+    assert robust.tail_stretch(rng.standard_normal(100_000)) == pytest.approx(1, abs=0.03)
+    assert robust.tail_stretch(rng.uniform(-1, 1, 10_000)) == 1
+    # Laplace: quantiles of the absolute value are ln 10 and ln 40, the MAD is ln 2
+    expected = np.log(4) / (1.4826 * np.log(2)) / (2.2414 - 1.6449)
+    assert robust.tail_stretch(rng.laplace(size=100_000)) == pytest.approx(expected, rel=0.03)
+
+
+def test_a_few_spikes_do_not_stretch_the_tails():
+    r = np.random.default_rng(9).standard_normal(300)
+    before = robust.tail_stretch(r)
+    r[[100, 150]] = 1000
+    assert robust.tail_stretch(r) < before + 0.5
+
+
+def test_a_jump_is_the_difference_of_medians_on_both_sides():
+    y = np.concatenate([np.full(100, 2.0), np.full(100, 5.0)])
+    assert robust.jump(y, 100) == 3
+    assert robust.jump(y, 150) == 0
+    assert robust.jump(y, 10) == 0

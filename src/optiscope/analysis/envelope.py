@@ -20,8 +20,9 @@ V alarms upwards only, because roughness that dies down is settling. X, V and D 
 noise of the same autocorrelation gives through the same steps (`optiscope.analysis.robust`), each at a third of 5 %
 (Bonferroni). What is significant must also matter, or every long run would alarm because no drift is exactly
 a + b log t: V and D alarm from half of the smallest fault that must be found, which is a doubled variance and a
-shift by 2 standard deviations. R has no null distribution: its limit is a matter of scale and comes from reasoning until this project's
-own runs are there to fit it. "With margin" means that the bootstrap interval of R lies below the limit as a whole.
+shift by 2 standard deviations. R has no null distribution: its limit is a matter of scale and comes from reasoning
+until this project's own runs are there to fit it. "With margin" means that the bootstrap interval of R lies below
+the limit as a whole.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ distribution were independent, by 0.22 IQR if only the images were. A limit of 0
 
 LEAST_GROWTH = math.log(2) / 4
 LEAST_SHIFT = 1.0
-"""V and D alarm from these on: the log ratio of standard deviations, and a shift in standard deviations of r."""
+"""V and D alarm from these on: a log ratio of standard deviations, and a jump in standard deviations of r, from the
+median over the 51 steps before the change to that over the 51 after it, a + b log t taken out."""
 
 LEVEL = 0.05
 WINDOW = 51
@@ -107,9 +109,10 @@ def measure(values: Floats, burn: int) -> Envelope | None:
     excursion, growth = robust.largest(residual), robust.growth(residual)
     chance = _chance(robust.remove_step(level, peak), basis)
     sigma = robust.MAD_TO_SIGMA * float(robust.mad(residual))
-    shift = abs(float(np.mean(level[: peak + 1]) - np.mean(level[peak + 1 :]))) / sigma
+    shift = abs(robust.jump(level, int(peak) + 1, WINDOW)) / sigma
     excursions = robust.TAIL + (chance.excursion - robust.TAIL) * robust.tail_stretch(residual)
-    far = np.flatnonzero(np.abs(residual) >= min(_limit(excursions), float(excursion)) * sigma)
+    distance = np.abs(residual)
+    far = np.flatnonzero(distance >= min(_limit(excursions) * sigma, float(np.max(distance))))
     tests = (
         ("X", excursion, excursions, True, (int(far[0]), int(far[-1]))),
         ("V", growth, chance.growth, growth >= LEAST_GROWTH, (half, size - 1)),

@@ -156,6 +156,11 @@ def cusum(y: Floats) -> tuple[Floats, npt.NDArray[np.intp]]:
     return height / (long_run * np.sqrt(size)), peak
 
 
+def jump(y: Floats, at: int, window: int = 51) -> float:
+    """Return the median of `y`, [T], over the `window` values from index `at` on, less that over those before it."""
+    return float(np.median(y[at : at + window]) - np.median(y[max(at - window, 0) : at]))
+
+
 def p_value(statistic: float, null: Floats) -> float:
     """Return the one-sided bootstrap p-value: the share at least as large of `null` and the statistic itself."""
     return float((1 + np.count_nonzero(null >= statistic)) / (1 + null.size))
