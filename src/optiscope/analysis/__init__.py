@@ -1,1 +1,38 @@
-"""To be written."""
+"""Rules on recorded series: pure functions, arrays in, frozen findings out.
+
+NumPy only, no files, no plugins. `optiscope.labels` applies them to runs and forms the verdicts; what the words mean
+is in docs/labels.md.
+"""
+
+from optiscope.analysis.analyzer import Analyzer, Axis, RunRecord, gradient_norm, series
+from optiscope.analysis.collapse import collapse
+from optiscope.analysis.corroborate import Witness, corroborate
+from optiscope.analysis.envelope import Envelope, burn_in, envelope, measure
+from optiscope.analysis.finding import Alarm, Finding
+from optiscope.analysis.finite import finite, first_non_finite
+from optiscope.analysis.intervals import beta_cdf, beta_quantile, jeffreys, median_interval
+from optiscope.analysis.outcome import outcome
+
+__all__ = [
+    "Alarm",
+    "Analyzer",
+    "Axis",
+    "Envelope",
+    "Finding",
+    "RunRecord",
+    "Witness",
+    "beta_cdf",
+    "beta_quantile",
+    "burn_in",
+    "collapse",
+    "corroborate",
+    "envelope",
+    "finite",
+    "first_non_finite",
+    "gradient_norm",
+    "jeffreys",
+    "measure",
+    "median_interval",
+    "outcome",
+    "series",
+]

@@ -1,1 +1,27 @@
-"""To be written."""
+"""Verdicts: runs the analyzers over recorded runs, and says of runs and cells what they are.
+
+    label_run(run, analyzers)       what is said about one run
+    label_folder(out, analyzers)    what is said about a whole grid; `.write(out)` makes characterization.json
+
+The rules are in `optiscope.analysis`; what the words mean is in docs/labels.md.
+"""
+
+from optiscope.labels.cells import Cell, Probability, form_cells, probability
+from optiscope.labels.characterize import label_folder, label_run
+from optiscope.labels.document import FILE_NAME, SCHEMA_VERSION, Characterization
+from optiscope.labels.verdict import Judged, RunVerdict, form_verdict
+
+__all__ = [
+    "FILE_NAME",
+    "SCHEMA_VERSION",
+    "Cell",
+    "Characterization",
+    "Judged",
+    "Probability",
+    "RunVerdict",
+    "form_cells",
+    "form_verdict",
+    "label_folder",
+    "label_run",
+    "probability",
+]

@@ -1,0 +1,31 @@
+"""`optiscope report OUT`: write report.html from the files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from optiscope.cli.app import command
+from optiscope.cli.options import JSON
+
+
+def report(
+    out: Annotated[Path, Parameter(help="A folder that 'optiscope characterize' wrote.")],
+    /,
+    *,
+    json: Annotated[bool, JSON] = False,
+) -> None:
+    """Write OUT/report.html: one self-contained page with the verdicts, figures and evidence of a grid."""
+    from optiscope.cli import console
+    from optiscope.report import write_report
+
+    page = write_report(out)
+    if json:
+        console.write_json({"report": str(page)})
+    else:
+        console.show(console.stdout(), str(page))
+
+
+app = command(report)

@@ -1,0 +1,64 @@
+"""Runs the analyzers over recorded runs: one run, or every file of a folder. Nothing is trained."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import attrs
+import numpy as np
+
+import optiscope
+from optiscope.analysis import Analyzer, Finding, RunRecord
+from optiscope.errors import UsageError
+from optiscope.labels.cells import form_cells
+from optiscope.labels.document import Characterization
+from optiscope.labels.verdict import Judged, RunVerdict, form_verdict
+
+
+def label_run(run: RunRecord, analyzers: Iterable[Analyzer]) -> RunVerdict:
+    """Return what `analyzers` make of `run`.
+
+    One that raises is disabled for this run: its finding has the result "error" and the reason. If it was required,
+    the run cannot be stable.
+    """
+    return form_verdict(run, [_judge(run, analyzer) for analyzer in analyzers])
+
+
+def label_folder(
+    out: str | os.PathLike[str], analyzers: Sequence[Analyzer], confidence: float = 0.95
+) -> Characterization:
+    """Return the characterization of the run files in `out`/runs; UsageError where there is none.
+
+    `confidence` is that of the intervals on P(unstable).
+    """
+    from optiscope.storage import open_run  # h5py is heavy, and a characterization can be read without it
+
+    folder = Path(out)
+    paths = sorted((folder / "runs").glob("*.h5"))
+    if not paths:
+        raise UsageError(f"there are no run files in {folder / 'runs'}: give a folder that 'characterize' wrote")
+    labelled = []
+    for path in paths:
+        with open_run(path) as run:
+            verdict = label_run(run, analyzers)
+            labelled.append((run.config, attrs.evolve(verdict, path=path.relative_to(folder).as_posix())))
+    versions = {"optiscope": optiscope.__version__, "numpy": np.__version__, "python": platform.python_version()}
+    return Characterization(cells=form_cells(labelled, confidence), versions=versions)
+
+
+def _judge(run: RunRecord, analyzer: Analyzer) -> Judged:
+    try:
+        finding = analyzer.analyze(run)
+        if not isinstance(finding, Finding):
+            raise TypeError(f"analyze returned {type(finding).__name__}, not a Finding")
+    except Exception as error:  # whatever a plugin raises must not take the verdicts of the others with it
+        finding = Finding(
+            name=analyzer.name,
+            rule_version=analyzer.rule_version,
+            result="error",
+            why=f"analyzer '{analyzer.name}' was disabled: {type(error).__name__}: {' '.join(str(error).split())}",
+        )
+    return Judged(finding, analyzer.axis, analyzer.required)

@@ -1,0 +1,115 @@
+"""characterization.json: what is said about a whole grid, as one document.
+
+Its schema is a promise (`schema_version`): keys may be added, none changes its meaning. What is not a finite number
+is null.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from optiscope.analysis import Finding
+from optiscope.errors import FileError
+from optiscope.labels.cells import Cell, Probability
+from optiscope.labels.verdict import RunVerdict
+
+SCHEMA_VERSION = 1
+FILE_NAME = "characterization.json"
+_EVIDENCE = ("name", "rule_version", "statistic", "threshold", "result", "why")
+
+
+@attrs.frozen(kw_only=True)
+class Characterization:
+    """The cells of a grid, and the versions of what judged them.
+
+    One that was read back holds of each finding what the document holds: name, rule version, statistic, threshold,
+    result and why.
+    """
+
+    cells: tuple[Cell, ...]
+    versions: Mapping[str, str]
+
+    def to_json(self) -> str:
+        """Return the document as text."""
+        document = {
+            "schema_version": SCHEMA_VERSION,
+            "versions": dict(self.versions),
+            "cells": [_cell_to_plain(cell) for cell in self.cells],
+        }
+        return json.dumps(_finite(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def write(self, out: str | os.PathLike[str]) -> Path:
+        """Write characterization.json into the folder `out`, whole or not at all, and return its path."""
+        path = Path(out) / FILE_NAME
+        temporary = path.with_name(f".{FILE_NAME}.{os.getpid()}")
+        try:
+            with temporary.open("w", encoding="utf-8") as file:
+                file.write(self.to_json())
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise FileError(
+                f"{path} cannot be written ({error.strerror}): make room or choose another folder"
+            ) from error
+        return path
+
+    @classmethod
+    def read(cls, out: str | os.PathLike[str]) -> Characterization:
+        """Read characterization.json from the folder `out`; FileError where it is missing, damaged or newer."""
+        path = Path(out) / FILE_NAME
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+            if document["schema_version"] > SCHEMA_VERSION:
+                raise FileError(
+                    f"{path} has schema version {document['schema_version']}, newer than {SCHEMA_VERSION}: "
+                    "upgrade optiscope, or write it anew with 'optiscope label'"
+                )
+            return cls(cells=tuple(map(_cell_from_plain, document["cells"])), versions=document["versions"])
+        except OSError as error:
+            raise FileError(f"{path} cannot be read ({error.strerror}): 'optiscope label' writes it") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise FileError(f"{path} is damaged ({error}): write it anew with 'optiscope label'") from error
+
+
+def _cell_to_plain(cell: Cell) -> dict[str, Any]:
+    plain = {field.name: getattr(cell, field.name) for field in attrs.fields(Cell)}
+    plain["options"] = dict(cell.options)
+    plain["p_unstable"] = attrs.asdict(cell.p_unstable)
+    plain["runs"] = [_run_to_plain(run) for run in cell.runs]
+    return plain
+
+
+def _run_to_plain(run: RunVerdict) -> dict[str, Any]:
+    plain = {field.name: getattr(run, field.name) for field in attrs.fields(RunVerdict) if field.name != "findings"}
+    plain["analyzers"] = [{key: getattr(finding, key) for key in _EVIDENCE} for finding in run.findings]
+    return plain
+
+
+def _cell_from_plain(plain: Mapping[str, Any]) -> Cell:
+    runs = tuple(map(_run_from_plain, plain["runs"]))
+    return Cell(**{**plain, "p_unstable": Probability(**plain["p_unstable"]), "runs": runs})
+
+
+def _run_from_plain(plain: Mapping[str, Any]) -> RunVerdict:
+    fields = {key: value for key, value in plain.items() if key != "analyzers"}
+    return RunVerdict(**fields, findings=tuple(Finding(**found) for found in plain["analyzers"]))
+
+
+def _finite(value: Any) -> Any:
+    """Return `value` with null for every number that JSON cannot hold, and NumPy scalars as plain ones."""
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

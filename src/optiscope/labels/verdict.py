@@ -1,0 +1,174 @@
+"""From what the analyzers found to what is said about a run.
+
+A verdict stands on three axes that stay visible beside it:
+
+    outcome    trained, or failed and in which way; undecided where that cannot be said
+    dynamics   where the run was relative to the edge of stability; "not measured" where no analyzer looks
+    signal     steady, rough (with the alarms), undecided, or not measured
+
+and follows from them:
+
+    unstable   the run failed, or a signal alarm is corroborated by loss or gradient (`optiscope.analysis.corroborate`)
+    stable     every required analyzer passes, with margin, and nothing alarms
+    undecided  anything else, with the reason
+
+A run that did not come to its end is undecided, whatever its numbers say so far; only one that ended itself because
+a number was not finite is judged. So is a run in which an optimizer or a recorder raised: that is no divergence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import attrs
+
+from optiscope.analysis import (
+    Alarm,
+    Axis,
+    Finding,
+    RunRecord,
+    Witness,
+    burn_in,
+    corroborate,
+    gradient_norm,
+    series,
+)
+
+Verdict = Literal["stable", "unstable", "undecided"]
+
+NOT_MEASURED = "not measured"
+_KINDS = ("non-finite", "collapsed", "diverged", "not learned")
+"""Ways of failing, the one that explains the others first: a collapse comes before what it does to the loss."""
+
+
+@attrs.frozen
+class Judged:
+    """A finding, and what its analyzer said of itself: the axis, and whether a stable run needs it to pass."""
+
+    finding: Finding
+    axis: Axis
+    required: bool
+
+
+@attrs.frozen(kw_only=True)
+class RunVerdict:
+    """What is said about one run, and why.
+
+    `path` is the file, relative to the folder of the characterization where there is one. `first_step` is the first
+    step of what made the run unstable or rough.
+    """
+
+    run_id: str
+    seed: int
+    path: str
+    status: str
+    verdict: Verdict
+    outcome: str
+    dynamics: str
+    signal: str
+    why: str
+    first_step: int | None
+    findings: tuple[Finding, ...]
+
+
+def form_verdict(run: RunRecord, judged: Sequence[Judged]) -> RunVerdict:
+    """Return the verdict that follows from what was `judged` of `run`."""
+    ended = run.status in ("completed", "diverged")
+    failures = sorted((one.finding for one in judged if _failed(one)), key=_rank) if ended else []
+    rough = [one.finding for one in judged if one.axis == "signal" and one.finding.result in ("alarm", "fail")]
+    witness = None if failures or not ended else _witness(run, rough)
+    open_questions = [one for one in judged if one.required and one.finding.result != "pass"]
+    first_step = min((one.first_step for one in rough if one.first_step is not None), default=None)
+    verdict: Verdict = "undecided"
+    if failures:
+        verdict, why, first_step = "unstable", failures[0].why, failures[0].first_step
+    elif not ended:
+        why = _UNFINISHED.get(run.status, f"the run is {run.status}")
+    elif run.status == "diverged":
+        why = "the run stopped because a number was not finite, and no analyzer looked at that"
+    elif witness is not None:
+        verdict, why, first_step = "unstable", _told(witness, rough), witness.alarm.steps[0]
+    elif rough:
+        why = f"{rough[0].why}; neither loss nor gradient confirms it"
+    elif open_questions:
+        why = open_questions[0].finding.why
+    elif not any(one.required for one in judged):
+        why = "no required analyzer judged the run"
+    else:
+        verdict = "stable"
+        why = "; ".join(one.finding.why for one in judged if one.required and one.finding.name not in _SILENT)
+    return RunVerdict(
+        run_id=run.run_id,
+        seed=int(run.config.get("seed", 0)),
+        path=str(run.path),
+        status=run.status,
+        verdict=verdict,
+        outcome=_outcome(judged, failures, ended),
+        dynamics=_dynamics(judged),
+        signal=_signal(judged, rough),
+        why=why,
+        first_step=first_step,
+        findings=tuple(one.finding for one in judged),
+    )
+
+
+_UNFINISHED = {
+    "running": "the run has not ended",
+    "interrupted": "the run was interrupted before its end",
+    "failed": "the run ended with an error of a plugin, which says nothing about its stability",
+}
+_SILENT = ("finite", "collapse")
+
+
+def _failed(one: Judged) -> bool:
+    return one.axis == "outcome" and one.finding.result == "fail"
+
+
+def _rank(finding: Finding) -> int:
+    return _KINDS.index(finding.kind) if finding.kind in _KINDS else len(_KINDS)
+
+
+def _witness(run: RunRecord, rough: Sequence[Finding]) -> Witness | None:
+    alarms = [alarm for finding in rough for alarm in (finding.alarms or _whole(finding))]
+    witnesses = {"the loss": series(run, "loss"), "the gradient norm": gradient_norm(run)}
+    return corroborate(alarms, witnesses, burn_in(run.n_steps, int(run.config["steps_per_epoch"])))
+
+
+def _whole(finding: Finding) -> tuple[Alarm, ...]:
+    """Return the finding itself as its one alarm, for analyzers that do not tell their alarms apart."""
+    if finding.steps is None:
+        return ()
+    limit = 0.0 if finding.threshold is None else finding.threshold
+    value = limit if finding.statistic is None else finding.statistic
+    alarm = Alarm(name=finding.name, statistic=value, threshold=limit, p_value=finding.p_value, steps=finding.steps)
+    return (alarm,)
+
+
+def _told(witness: Witness, rough: Sequence[Finding]) -> str:
+    first, last = witness.seen.steps
+    return f"{rough[0].why}; {witness.series} confirms it ({witness.seen.name} at steps {first} to {last})"
+
+
+def _outcome(judged: Sequence[Judged], failures: Sequence[Finding], ended: bool) -> str:
+    if failures:
+        return f"failed: {failures[0].kind or failures[0].name}"
+    looked = [one for one in judged if one.axis == "outcome" and one.required]
+    if not ended or not looked or any(one.finding.result != "pass" for one in looked):
+        return "undecided"
+    return "trained"
+
+
+def _dynamics(judged: Sequence[Judged]) -> str:
+    looked = [one.finding for one in judged if one.axis == "dynamics"]
+    return ", ".join(finding.kind or finding.result for finding in looked) or NOT_MEASURED
+
+
+def _signal(judged: Sequence[Judged], rough: Sequence[Finding]) -> str:
+    if rough:
+        names = [alarm.name for finding in rough for alarm in finding.alarms] or [finding.name for finding in rough]
+        return f"rough: {', '.join(dict.fromkeys(names))}"
+    looked = [one.finding for one in judged if one.axis == "signal"]
+    if not looked:
+        return NOT_MEASURED
+    return "steady" if all(finding.result == "pass" for finding in looked) else "undecided"
