@@ -137,7 +137,7 @@ def test_the_same_files_give_the_same_bytes_whatever_the_users_style(study: Path
 
 def test_colours_follow_the_readers_setting(page: str) -> None:
     figures = "".join(re.findall(r"<svg xmlns=.*?</svg>", page, re.DOTALL))
-    fixed = {colour for colour in re.findall(r"(?<!, )#[0-9a-f]{6}\b", figures)}
+    fixed = set(re.findall(r"(?<!, )#[0-9a-f]{6}\b", figures))
     assert fixed <= {"#ffffff", "#000000"}
     assert "var(--signal, " in figures
 
