@@ -49,6 +49,27 @@ def test_gradient_lands_in_the_buffer_that_a_leaf_was_given():
         np.testing.assert_array_equal(buffers[2], 0)
 
 
+def test_a_leaf_used_twice_in_one_operation():
+    a = np.array([[1.0, 2.0], [3.0, 5.0]])
+    tape = Tape()
+    x = tape.leaf(a, grad=np.full((2, 2), 7.0))
+    tape.backward(ag.sum(x @ x))
+    ones = np.ones((2, 2))
+    np.testing.assert_array_equal(x.grad, ones @ a.T + a.T @ ones)
+
+
+def test_an_array_that_a_rule_hands_to_several_inputs_is_not_written_to():
+    """The rule of + gives its dy to x, z and itself; x gets more from *, which must not reach the others."""
+    tape = Tape()
+    x, z = tape.leaf(np.array([2.0, 3.0])), tape.leaf(np.array([5.0, 7.0]))
+    triple = x * 3
+    total = x + z
+    tape.backward(ag.sum(triple * total))
+    np.testing.assert_array_equal(total.grad, triple.array)
+    np.testing.assert_array_equal(z.grad, triple.array)
+    np.testing.assert_array_equal(x.grad, triple.array + 3 * total.array)
+
+
 def test_tensors_in_between_have_gradients_and_constants_have_none():
     tape = Tape()
     x, c = tape.leaf(np.array([[1.0, 2.0]])), tape.constant(np.array([[3.0, 4.0]]))

@@ -23,7 +23,6 @@ from cattrs.errors import (
     AttributeValidationNote,
     BaseValidationError,
     ForbiddenExtraKeysError,
-    IterableValidationNote,
 )
 
 from optiscope.config import GridConfig, Value
@@ -96,8 +95,6 @@ def _sentence(error: BaseValidationError) -> str:
         for note in getattr(leaf, "__notes__", ()):
             if isinstance(note, AttributeValidationNote):
                 place.append(str(note.name))
-            elif isinstance(note, IterableValidationNote):
-                place.append(str(note.index))
     if isinstance(leaf, ForbiddenExtraKeysError):
         return str(unknown("key", sorted(leaf.extra_fields)[0], (field.name for field in attrs.fields(GridConfig))))
     return f"{' '.join(('.'.join(place), str(leaf))).strip()}"
