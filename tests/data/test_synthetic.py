@@ -85,7 +85,8 @@ def best_linear_accuracy(images, steps):
     """Best test accuracy that multinomial logistic regression on the pixels has at any step of its training.
 
     Accelerated gradient descent (Nesterov 1983) with the step 1 / L of the whole loss, from zero. Early stopping
-    regularises as an L2 penalty does, and choosing the step by the test images can only flatter: an upper estimate.
+    regularises as an L2 penalty does, and choosing the step by the test images can only flatter, so that this is an
+    upper estimate. On the default set 600 steps find nothing better than the first 60 do.
     """
     x, x_test = (
         to_batch(pixels).reshape(len(pixels), -1) - np.float32(0.5)
