@@ -1,3 +1,39 @@
-"""optiscope: what an optimizer does to the training of a network."""
+"""optiscope: what an optimizer does to the training of a network.
+
+    optiscope.characterize(GridConfig(...), out)    a grid of runs, with verdicts
+    optiscope.train(RunConfig(...))                 one run
+    optiscope.open_run(path)                        read a run file, live or finished
+
+Names are resolved when they are first used, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from optiscope.config import GridConfig, RunConfig
+    from optiscope.engine import train
+    from optiscope.storage import open_grid, open_run, verify
+    from optiscope.sweep import characterize
+
+__all__ = ["GridConfig", "RunConfig", "__version__", "characterize", "open_grid", "open_run", "train", "verify"]
+
+_ROOMS = {
+    "GridConfig": "config",
+    "RunConfig": "config",
+    "characterize": "sweep",
+    "open_grid": "storage",
+    "open_run": "storage",
+    "train": "engine",
+    "verify": "storage",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'optiscope' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"optiscope.{_ROOMS[name]}"), name)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -40,7 +41,7 @@ class Parameters(Mapping[str, Array]):
             flat = np.zeros(total, dtype=dtype)
         if flat.ndim != 1 or flat.size != total or not flat.flags.c_contiguous:
             raise ValueError(
-                f"flat must be 1-D, contiguous and hold {total} values, not {flat.shape}: make it with np.zeros({total})"
+                f"flat must be 1-D, contiguous and hold {total} values, not {flat.shape}: use np.zeros({total})"
             )
         self.flat = flat
         self._shapes = dict(shapes)
@@ -104,6 +105,13 @@ class Parameters(Mapping[str, Array]):
 
     def readonly(self) -> Parameters:
         """Return a view of the same buffer through which nothing can be written."""
-        flat = self.flat.view()
-        flat.flags.writeable = False
-        return self.like(flat)
+        return self.like(readonly(self.flat))
+
+
+def readonly(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return a view of `array` through which nothing can be written, not even by setting its flags.
+
+    NumPy lets anyone turn `flags.writeable` back on where the base array is writeable; a read-only memoryview in
+    between makes that an error.
+    """
+    return np.asarray(memoryview(array.data).toreadonly())

@@ -10,7 +10,7 @@ All are frozen and picklable; none holds anything that only lives inside a proce
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Protocol
 
 import attrs
@@ -38,6 +38,10 @@ def _positive_or_epoch(_: Any, __: Any, value: Any) -> None:
         raise ValueError(f"every must be a number of steps >= 1 or 'epoch', not {value!r}")
 
 
+def _names(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(names)
+
+
 def _known_quantities(_: Any, __: Any, value: tuple[str, ...]) -> None:
     for name in value:
         if name not in QUANTITIES:
@@ -59,7 +63,7 @@ class Signal:
     dtype: str = "f4"
     units: str = "1"
     every: int | Literal["epoch"] = attrs.field(default=1, validator=_positive_or_epoch)
-    needs: tuple[str, ...] = attrs.field(default=(), converter=tuple, validator=_known_quantities)
+    needs: tuple[str, ...] = attrs.field(default=(), converter=_names, validator=_known_quantities)
     long_name: str = ""
     dims: tuple[str, ...] = ()
 
@@ -134,8 +138,9 @@ class RunResult:
     """How a run ended.
 
     `status` is "completed", "diverged" (a loss, gradient or parameter was not finite: `first_bad_step` says when),
-    "failed" (an optimizer or a recorder raised: `why` names it) or "interrupted". `steps` were finished. `digest`
-    is that of the last finished step. `wall_time` is in seconds. `path` is the run file, if one was written.
+    "failed" (an optimizer, a recorder or an observer raised: `why` names it) or "interrupted". `steps` were finished.
+    `digest` is that of the last step, empty where the run failed or was interrupted. `wall_time` is in seconds. `path`
+    is the run file, if one was written.
     """
 
     run_id: str
@@ -185,5 +190,9 @@ class Sink(Protocol):
         ...
 
     def finish(self, result: RunResult) -> None:
-        """Take the end of the run, whichever way it ended."""
+        """Take the end of the run: it completed, diverged or failed."""
+        ...
+
+    def close(self) -> None:
+        """Let go of a run that was interrupted, keeping all that was taken so far; a no-op after `finish`."""
         ...

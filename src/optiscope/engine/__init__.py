@@ -1,1 +1,7 @@
-"""To be written."""
+"""The engine: trains one run and publishes what happens on the hooks. It knows no file format and no label."""
+
+from optiscope.engine.loop import OpenSink
+from optiscope.engine.prepare import Prepared, host_for, prepare
+from optiscope.engine.run import train
+
+__all__ = ["OpenSink", "Prepared", "host_for", "prepare", "train"]

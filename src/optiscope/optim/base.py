@@ -47,7 +47,7 @@ def decay_rate(_: Any, attribute: attrs.Attribute[Any], value: float) -> None:
 
 @attrs.define(kw_only=True)
 class Optimizer:
-    """Base class: subclasses set `name`, add options as attrs fields, and write `update` (and `init`, if they keep state)."""
+    """Base class: a subclass sets `name`, adds options as attrs fields, writes `update` (and `init` for state)."""
 
     name: ClassVar[str]
 

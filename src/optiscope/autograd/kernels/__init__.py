@@ -1,1 +1,74 @@
-"""To be written."""
+"""Array code behind the operations, as named sets that a tape is made with.
+
+    reference    float and complex: plain loops over the kernel window, what the others are checked against
+    im2col       float32 and float64: matrix products over blocks that stay in cache, in memory that is used again
+
+The sets differ in rounding, nothing else. Each function is given the `Node` of its call, for its buffers. Images
+are [N, H, W, C], convolution weights [kh, kw, Cin, Cout].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from optiscope.autograd.kernels import im2col, reference
+from optiscope.autograd.node import Array, Node
+from optiscope.errors import unknown
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """The array functions of one set, and the dtypes that they compute in.
+
+    `conv2d(node, x, w, b, stride, padding)` returns y; `b` may be None. `conv2d_grad(node, dy, x, w, stride,
+    padding, dx, dw)` fills `dx` and `dw`, either of which may be None. `max_pool2d(node, x, size, stride)` returns
+    y, `max_pool2d_grad(node, dy, x, y, size, stride, dx)` fills `dx`; the first maximum of a window, by rows, wins
+    a tie. `relu(x, out)` fills `out`, `relu_grad(node, dy, y, dx)` fills `dx` given the value y of the forward pass.
+    """
+
+    name: str
+    dtypes: tuple[str, ...]
+    conv2d: Callable[[Node, Array, Array, Array | None, Pair, Pair], Array]
+    conv2d_grad: Callable[[Node, Array, Array, Array, Pair, Pair, Array | None, Array | None], None]
+    max_pool2d: Callable[[Node, Array, Pair, Pair], Array]
+    max_pool2d_grad: Callable[[Node, Array, Array, Array, Pair, Pair, Array], None]
+    relu: Callable[[Array, Array], None]
+    relu_grad: Callable[[Node, Array, Array, Array], None]
+
+
+KERNELS: Mapping[str, Kernels] = MappingProxyType(
+    {
+        "reference": Kernels(
+            name="reference",
+            dtypes=("float32", "float64", "complex64", "complex128"),
+            conv2d=reference.conv2d,
+            conv2d_grad=reference.conv2d_grad,
+            max_pool2d=reference.max_pool2d,
+            max_pool2d_grad=reference.max_pool2d_grad,
+            relu=reference.relu,
+            relu_grad=reference.relu_grad,
+        ),
+        "im2col": Kernels(
+            name="im2col",
+            dtypes=("float32", "float64"),
+            conv2d=im2col.conv2d,
+            conv2d_grad=im2col.conv2d_grad,
+            max_pool2d=im2col.max_pool2d,
+            max_pool2d_grad=im2col.max_pool2d_grad,
+            relu=im2col.relu,
+            relu_grad=im2col.relu_grad,
+        ),
+    }
+)
+"""The sets, by name."""
+
+
+def find(name: str) -> Kernels:
+    """Return the set called `name`; UsageError, with the nearest name, if there is none."""
+    if name not in KERNELS:
+        raise unknown("kernels", name, KERNELS)
+    return KERNELS[name]

@@ -1,0 +1,87 @@
+"""`optiscope characterize`: train a grid of runs, record them, judge them, show the verdicts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from optiscope.cli.app import command
+from optiscope.cli.options import JSON, OUTPUT, PIECES, GridFlags, flag, grid_config
+from optiscope.errors import UsageError
+
+if TYPE_CHECKING:
+    from optiscope.config import GridConfig
+
+
+def characterize(
+    *,
+    flags: GridFlags | None = None,
+    jobs: Annotated[int | None, flag(PIECES, "Runs at the same time.", "N", "one a core")] = None,
+    executor: Annotated[str, flag(PIECES, "What runs them.", "NAME", True)] = "processes",
+    config: Annotated[Path | None, flag(OUTPUT, "A TOML file with these options; flags win over it.", "FILE")] = None,
+    out: Annotated[Path | None, flag(OUTPUT, "The folder to write.", "DIR", "a new dated folder")] = None,
+    resume: Annotated[bool, flag(OUTPUT, "Go on where the runs in --out were left.")] = False,
+    overwrite: Annotated[bool, flag(OUTPUT, "Replace what is in --out.")] = False,
+    dry_run: Annotated[bool, flag(OUTPUT, "List what would run, write nothing.")] = False,
+    json: Annotated[bool, JSON] = False,
+) -> None:
+    """Train a grid of runs, record them and judge them.
+
+    Every optimizer runs at every batch size and learning rate. What flows through the network is recorded, and each
+    cell of the grid gets a verdict (stable, unstable or undecided) with the evidence. Without arguments: SGD and
+    Adam at four batch sizes, on made-up images, in about a minute.
+
+    For example:
+
+      optiscope characterize
+      optiscope characterize --optimizers adam --lrs 0.001 0.01
+      optiscope characterize --data cifar10 --model paper-cnn
+    """
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"--jobs must be a whole number >= 1, not {jobs}")
+    if (resume or overwrite) and out is None:
+        raise UsageError(f"--{'resume' if resume else 'overwrite'} needs --out DIR: the folder that was begun")
+    grid = grid_config(flags or GridFlags(), config)
+    if dry_run:
+        _list_runs(grid, json)
+        return
+    _run(grid, out, jobs=jobs, executor=executor, resume=resume, overwrite=overwrite, json=json)
+
+
+app = command(characterize)
+
+
+def _run(
+    grid: GridConfig, out: Path | None, *, jobs: int | None, executor: str, resume: bool, overwrite: bool, json: bool
+) -> None:
+    from optiscope import report, sweep
+    from optiscope.cli import console, live, tables
+    from optiscope.cli.run import Interrupted
+    from optiscope.sweep.folder import default_folder
+
+    out = out or default_folder()
+    with live.watch(console.stderr()) as watcher:
+        try:
+            sweep.characterize(
+                grid, out, jobs=jobs, executor=executor, resume=resume, overwrite=overwrite, on_progress=watcher
+            )
+        except KeyboardInterrupt:
+            if not out.exists():
+                raise
+            kept = f"{watcher.finished} of {watcher.runs} runs had finished, and all that was recorded is kept"
+            raise Interrupted(kept, out) from None
+    tables.show_verdicts(out, json)
+    page = report.write_report(out)
+    console.show(console.stderr(), *tables.what_next(out, page))
+
+
+def _list_runs(grid: GridConfig, json: bool) -> None:
+    from optiscope import sweep
+    from optiscope.cli import console, tables
+
+    runs = sweep.plan(grid)
+    if json:
+        console.write_json({"runs": [{name: getattr(run.info, name) for name in tables.PLAN} for run in runs]})
+        return
+    console.show(console.stdout(), tables.plan([run.info for run in runs]))
+    console.show(console.stderr(), f"{len(runs)} runs; nothing was written")

@@ -1,0 +1,60 @@
+"""`optiscope file info`: look into a run file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from optiscope.cli.app import command, group
+from optiscope.cli.options import JSON
+
+
+def info(
+    path: Annotated[Path, Parameter(help="A run file, OUT/runs/NAME.h5; it may still be written.")],
+    /,
+    *,
+    json: Annotated[bool, JSON] = False,
+) -> None:
+    """Say what run a file holds, how far it has come, and what was recorded.
+
+    For example:
+
+      optiscope file info OUT/runs/NAME.h5
+    """
+    from rich.table import Table
+
+    from optiscope.cli import console
+    from optiscope.storage import open_run
+
+    with open_run(path) as run:
+        config = run.config
+        facts: dict[str, Any] = {
+            "run_id": run.run_id,
+            "status": run.status,
+            "why": run.why,
+            "steps": run.n_steps,
+            "steps_asked": config["steps"],
+            "epochs": run.n_epochs,
+            **{name: config[name] for name in ("optimizer", "batch_size", "lr", "seed", "model", "data")},
+            "signals": {
+                "step": list(run.steps),
+                "probe": list(run.probe),
+                "epoch": list(run.epochs),
+                **{recorder: list(rows) for recorder, rows in run.plugins.items()},
+            },
+        }
+    if json:
+        console.write_json(facts)
+        return
+    signals = {f"signals of {name}": ", ".join(names) for name, names in facts.pop("signals").items()}
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
+    for name, value in (facts | signals).items():
+        if value != "":
+            table.add_row(name.replace("_", " "), str(value))
+    console.show(console.stdout(), table)
+
+
+app = group("file", "Look into a run file.")
+app.command(command(info))

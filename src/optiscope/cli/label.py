@@ -1,0 +1,63 @@
+"""`optiscope label OUT`: judge again from the files, without training."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import attrs
+from cyclopts import Parameter
+
+from optiscope.cli.app import command
+from optiscope.cli.options import BLOCK, FILES, JSON, SET, STRICT, lay_over, parse_options
+from optiscope.config import GridConfig
+from optiscope.errors import UsageError
+
+
+def label(
+    out: Annotated[Path, Parameter(help="A folder that 'optiscope characterize' wrote.")],
+    /,
+    *,
+    options: Annotated[tuple[str, ...], SET] = (),
+    files: Annotated[tuple[str, ...], FILES] = (),
+    block: Annotated[tuple[str, ...], BLOCK] = (),
+    strict: Annotated[bool, STRICT] = False,
+    json: Annotated[bool, JSON] = False,
+) -> None:
+    """Judge a grid of runs again from its files, without training.
+
+    Use it when the rules have changed, with other options of an analyzer, or with a plugin that brings one.
+    characterization.json is written anew; the recordings stay as they are, and so does report.html until
+    'optiscope report OUT'.
+    """
+    from optiscope import sweep
+    from optiscope.cli import console, tables
+    from optiscope.engine import host_for
+
+    grid = read_folder(out)
+    changes: dict[str, Any] = {
+        "options": lay_over(grid.options, parse_options(options)),
+        "plugins": grid.plugins + files,
+        "block": grid.block + block,
+        "strict": strict,
+    }
+    grid = attrs.evolve(grid, **changes)
+    sweep.label(out, host_for(grid), grid)
+    tables.show_verdicts(out, json)
+    console.show(console.stderr(), f"Written to {out / tables.VERDICTS}; draw it again: optiscope report {out}")
+
+
+def read_folder(out: Path) -> GridConfig:
+    """Return the grid that was asked for when `out` was made; UsageError if it is no such folder."""
+    from optiscope.cli.config_file import structure_grid
+    from optiscope.sweep.folder import GRID
+
+    try:
+        document = json_module.loads((out / GRID).read_text(encoding="utf-8"))["grid"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UsageError(f"{out} is not a folder that 'optiscope characterize' wrote: check the path") from None
+    return structure_grid(document, str(out / GRID))
+
+
+app = command(label)

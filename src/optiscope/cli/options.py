@@ -1,0 +1,158 @@
+"""What several commands ask for: a grid of runs, from flags and a configuration file.
+
+`GridFlags` has the fields of `optiscope.config.GridConfig` under the same names, all optional, so that what was
+given on the command line can be told from what was not. A configuration file (TOML) has those fields too. The
+layers, each winning over the one before: the defaults of `GridConfig`, the file, the flags.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import attrs
+from cyclopts import Group, Parameter
+
+from optiscope.config import DEFAULT_STEPS, GridConfig, Options, Value
+from optiscope.errors import UsageError
+
+GRID = Group("What is compared", sort_key=1)
+RUN = Group("What every run has in common", sort_key=2)
+PIECES = Group("Pieces and plugins", sort_key=3)
+OUTPUT = Group("Output", sort_key=4)
+
+
+def flag(
+    group: Group, help_text: str, metavar: str | None = None, default: str | bool = False, **more: Any
+) -> Parameter:
+    """Return how a flag is shown: where, what it is for, and its default."""
+    return Parameter(group=group, help=help_text, metavar=metavar, show_default=default, **more)
+
+
+def default_of(field: str) -> str:
+    """Return the default of a field of `GridConfig` as one would type it."""
+    default = attrs.fields_dict(GridConfig)[field].default
+    return " ".join(map(str, default)) if isinstance(default, tuple) else str(default)
+
+
+SET = flag(PIECES, "Options of any named piece, such as adam.beta1=0.8.", "NAME.KEY=VALUE...", name="--set")
+FILES = flag(PIECES, "Plugins in single files.", "FILE...", name="--plugin")
+BLOCK = flag(PIECES, "Installed plugins not to load.", "NAME...", name="--no-plugin")
+STRICT = flag(PIECES, "Stop where a plugin is broken.")
+JSON = flag(OUTPUT, "Print one JSON document; messages go to stderr.")
+
+
+def _grid(field: str, help_text: str, metavar: str | None = None, group: Group = RUN) -> Parameter:
+    return flag(group, help_text, metavar, default_of(field))
+
+
+@Parameter(name="*")
+@attrs.frozen(kw_only=True)
+class GridFlags:
+    """The flags that describe a grid; None means not given."""
+
+    optimizers: Annotated[
+        tuple[str, ...] | None, _grid("optimizers", "Optimizers to compare, separated by spaces.", "NAME...", GRID)
+    ] = None
+    batch_sizes: Annotated[
+        tuple[int, ...] | None, _grid("batch_sizes", "Images in a batch; every optimizer runs at each.", "N...", GRID)
+    ] = None
+    lrs: Annotated[
+        tuple[float, ...] | None,
+        flag(GRID, "Learning rates; every optimizer runs at each.", "LR...", "each optimizer's own"),
+    ] = None
+    seeds: Annotated[int | None, _grid("seeds", "Runs in a cell, with seeds 0, 1, 2 ...", "N", GRID)] = None
+
+    data: Annotated[
+        str | None,
+        _grid(
+            "data",
+            "'synthetic' is made on the spot, 'cifar10' was fetched before by 'optiscope data fetch cifar10', and a "
+            "path leads to a folder in CIFAR-10's binary layout.",
+            "NAME|PATH",
+        ),
+    ] = None
+    model: Annotated[
+        str | None, _grid("model", "The network: 'small-cnn' is quick, 'paper-cnn' is the paper's.", "NAME")
+    ] = None
+    steps: Annotated[int | None, flag(RUN, "Updates in a run; epochs repeat as needed.", "N", str(DEFAULT_STEPS))] = (
+        None
+    )
+    epochs: Annotated[int | None, flag(RUN, "Whole epochs in a run, instead of --steps.", "N")] = None
+    train_samples: Annotated[int | None, flag(RUN, "Use only the first N training images.", "N", "all")] = None
+    reduction: Annotated[
+        Literal["mean", "sum"] | None,
+        _grid("reduction", "How the loss is reduced over a batch before its gradient; the paper's own program sums."),
+    ] = None
+    order: Annotated[
+        Literal["paper", "reshuffle"] | None,
+        _grid("order", "'paper' cuts batches once and shuffles them; 'reshuffle' shuffles all images every epoch."),
+    ] = None
+    schedule: Annotated[str | None, _grid("schedule", "How the learning rate changes over a run.", "NAME")] = None
+
+    options: Annotated[tuple[str, ...] | None, SET] = None
+    kernels: Annotated[str | None, _grid("kernels", "The implementation of the layers.", "NAME", PIECES)] = None
+    threads: Annotated[int | None, _grid("threads", "BLAS threads in a worker.", "N", PIECES)] = None
+    plugins: Annotated[tuple[str, ...] | None, FILES] = None
+    block: Annotated[tuple[str, ...] | None, BLOCK] = None
+    strict: Annotated[bool | None, STRICT] = None
+
+
+def grid_config(flags: GridFlags, file: Path | None = None) -> GridConfig:
+    """Return the grid that `flags` ask for, on top of the one in `file`.
+
+    Options are laid over each other one by one; steps given as a flag take the place of epochs in the file, and the
+    other way round. Raises `UsageError` for what the file or `GridConfig` refuses.
+    """
+    from optiscope.cli.config_file import read_grid
+
+    base = read_grid(file) if file else GridConfig()
+    given = {name: value for name, value in attrs.asdict(flags, recurse=False).items() if value is not None}
+    if "steps" in given or "epochs" in given:
+        given = {"steps": None, "epochs": None} | given
+    options = lay_over(base.options, parse_options(given.pop("options", ())))
+    try:
+        return attrs.evolve(base, **given, options=options)
+    except ValueError as error:
+        raise UsageError(_as_flag(str(error))) from None
+
+
+def _as_flag(sentence: str) -> str:
+    """Say `--batch-sizes` where a validator says `batch_sizes`."""
+    field, space, rest = sentence.partition(" ")
+    if field in attrs.fields_dict(GridConfig) and rest.startswith("must"):
+        return f"--{field.replace('_', '-')}{space}{rest}"
+    return sentence
+
+
+def lay_over(below: Options, above: Options) -> Options:
+    """Return the options in either; those in `above` win."""
+    return {name: {**below.get(name, {}), **above.get(name, {})} for name in {**below, **above}}
+
+
+def parse_options(assignments: tuple[str, ...]) -> dict[str, dict[str, Value]]:
+    """Turn `("adam.beta1=0.8",)` into `{"adam": {"beta1": 0.8}}`."""
+    options: dict[str, dict[str, Value]] = {}
+    for assignment in assignments:
+        left, equals, text = assignment.partition("=")
+        name, dot, option = left.strip().rpartition(".")
+        if not (equals and dot and name and option):
+            raise UsageError(f"--set takes NAME.KEY=VALUE, such as adam.beta1=0.8, not '{assignment}'")
+        options.setdefault(name, {})[option] = parse_value(text.strip())
+    return options
+
+
+def parse_value(text: str) -> Value:
+    """Read a TOML scalar (`0.8`, `true`, `"text"`) or any number that Python reads (`.8`); else `text` itself."""
+    try:
+        document = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        document = {}
+    value = document.get("value")
+    if len(document) == 1 and isinstance(value, (bool, int, float, str)):
+        return value
+    try:
+        return float(text)
+    except ValueError:
+        return text

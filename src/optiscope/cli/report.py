@@ -1,0 +1,34 @@
+"""`optiscope report OUT`: write report.html from the files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from optiscope.cli.app import command
+from optiscope.cli.options import JSON
+
+
+def report(
+    out: Annotated[Path, Parameter(help="A folder that 'optiscope characterize' wrote.")],
+    /,
+    *,
+    json: Annotated[bool, JSON] = False,
+) -> None:
+    """Write report.html: the verdicts, figures and evidence of a grid.
+
+    It is one page that needs nothing else, drawn from the files of the folder OUT.
+    """
+    from optiscope.cli import console
+    from optiscope.report import write_report
+
+    page = write_report(out)
+    if json:
+        console.write_json({"report": str(page)})
+    else:
+        console.show(console.stdout(), str(page))
+
+
+app = command(report)

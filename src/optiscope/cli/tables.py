@@ -1,0 +1,78 @@
+"""Tables of results, and what to do next."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+from rich.text import Text
+
+from optiscope.cli import console
+
+if TYPE_CHECKING:
+    from optiscope.records import RunInfo
+
+VERDICTS = "characterization.json"
+STYLES = {"stable": "green", "unstable": "bold red", "undecided": "yellow"}
+
+
+def plain_table(*titles: str, right: Sequence[str] = ()) -> Table:
+    """Return a table without lines whose columns named in `right` are numbers."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for title in titles:
+        number = title in right
+        table.add_column(title, justify="right" if number else "left", no_wrap=number)
+    return table
+
+
+def show_verdicts(out: Path, as_json: bool) -> None:
+    """Write the verdicts of the folder `out` to stdout: its characterization.json, or a table of it."""
+    text = (out / VERDICTS).read_text(encoding="utf-8")
+    if as_json:
+        sys.stdout.write(text)
+    else:
+        console.show(console.stdout(), verdicts(json.loads(text)))
+
+
+def verdicts(document: Mapping[str, Any]) -> Table:
+    """Return a row a cell of a characterization: what it is, its verdict, and why in one line."""
+    from optiscope.report import verdict_rows
+
+    rows = verdict_rows(document)
+    several = len({row.reduction for row in rows}) > 1
+    seeds = any(len(cell["runs"]) > 1 for cell in document["cells"])
+    titles = ["optimizer", "batch", "lr", *(["loss"] if several else []), "verdict"]
+    table = plain_table(*titles, *(["unstable"] if seeds else []), "why", right=("batch", "lr"))
+    for row in rows:
+        verdict = Text(row.verdict, style=STYLES.get(row.verdict, ""))
+        name = [row.optimizer, row.batch_size, row.lr, *([row.reduction] if several else [])]
+        table.add_row(*name, verdict, *([row.runs] if seeds else []), " ".join(row.why.split()))
+    return table
+
+
+def what_next(out: Path, page: Path) -> tuple[str, str]:
+    """Return two lines: where the files are, and what to do with them."""
+    return (
+        f"Everything is in {out}: open {page}.",
+        f"Judge again: optiscope label {out}   More seeds: repeat with --seeds 5 --out {out} --resume",
+    )
+
+
+PLAN = ("run_id", "optimizer", "batch_size", "lr", "seed", "steps", "model", "data")
+"""What is told of a run before it is made."""
+
+
+def plan(runs: Sequence[RunInfo]) -> Table:
+    """Return a row a run that would be made."""
+    out = plain_table(*PLAN, right=("batch_size", "lr", "seed", "steps"))
+    for run in runs:
+        out.add_row(*(f"{value:g}" if isinstance(value, float) else str(value) for value in _fields(run)))
+    return out
+
+
+def _fields(run: RunInfo) -> list[object]:
+    return [getattr(run, name) for name in PLAN]

@@ -1,0 +1,200 @@
+"""From a `RunConfig` to everything a run needs: names become pieces, numbers are checked against the data.
+
+Whatever is wrong with a configuration is found here, before anything is written or trained, as one `UsageError`.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+
+import optiscope
+from optiscope.autograd.kernels import find as find_kernels
+from optiscope.config import Common, RunConfig
+from optiscope.data import Batches, Images, from_folder
+from optiscope.engine.identity import run_id
+from optiscope.errors import UsageError, unknown
+from optiscope.hooks import KINDS, PluginHost, create_manager, options_of
+from optiscope.nn import Model
+from optiscope.optim import Optimizer
+from optiscope.records import Recorder, RunInfo, Signal
+
+PROBE_SIZE = 256
+EPOCH_WITHOUT_DATA = 100
+"""Steps in an epoch of a problem that has no data set."""
+
+
+@attrs.frozen(kw_only=True)
+class Prepared:
+    """A run, ready to train. `images` and `batches` are None for a problem without data."""
+
+    config: RunConfig
+    info: RunInfo
+    host: PluginHost
+    model: Model
+    optimizer: Optimizer
+    schedule: Any
+    images: Images | None
+    batches: Batches | None
+    streams: Streams
+    recorders: tuple[Recorder, ...]
+    signals: Mapping[str, tuple[Signal, ...]]
+
+
+@attrs.frozen
+class Streams:
+    """One seed sequence for each use of randomness, spawned from the run's seed in this order.
+
+    A new use is appended, never inserted, so that old runs keep their bits.
+    """
+
+    initial: np.random.SeedSequence
+    order: np.random.SeedSequence
+    dropout: np.random.SeedSequence
+
+    @classmethod
+    def of(cls, seed: int) -> Streams:
+        """Return the streams of `seed`."""
+        return cls(*np.random.SeedSequence(seed).spawn(3))
+
+
+def prepare(config: RunConfig, host: PluginHost | None = None, images: Images | None = None) -> Prepared:
+    """Resolve `config`; UsageError or DataError says what cannot be had.
+
+    `images` saves loading the data again where somebody has them already.
+    """
+    if host is None:
+        host = host_for(config)
+    check_options(config, host)
+    options = config.options
+    lr = {} if config.lr is None else {"lr": config.lr}
+    optimizer = host.build("optimizers", config.optimizer, {**options.get(config.optimizer, {}), **lr})
+    model = host.build("models", config.model, options.get(config.model, {}))
+    schedule = host.build("schedules", config.schedule, options.get(config.schedule, {}))
+    find_kernels(config.kernels)
+    if not model.needs_data:
+        images = None
+    elif images is None:
+        images = load_images(config, host)
+    streams = Streams.of(config.seed)
+    batches = None
+    if images is not None:
+        batches = Batches(config.order, len(images.train_labels), config.batch_size, streams.order)
+    info = _describe(config, host, model, optimizer, schedule, images, batches)
+    recorders = tuple(host.build("recorders", name, options.get(name, {})) for name in host.pieces("recorders"))
+    signals = {recorder.name: tuple(recorder.signals(info)) for recorder in recorders}
+    return Prepared(
+        config=config,
+        info=info,
+        host=host,
+        model=model,
+        optimizer=optimizer,
+        schedule=schedule,
+        images=images,
+        batches=batches,
+        streams=streams,
+        recorders=tuple(recorder for recorder in recorders if signals[recorder.name]),
+        signals={name: declared for name, declared in signals.items() if declared},
+    )
+
+
+def host_for(config: Common) -> PluginHost:
+    """Return the plugin host that `config` asks for."""
+    return create_manager(block=config.block, files=config.plugins, strict=config.strict)
+
+
+def check_options(config: Common, host: PluginHost) -> None:
+    """Raise UsageError where `config.options` names a piece that no plugin brings."""
+    known = {name for kind in KINDS for name in host.pieces(kind)}
+    for name in config.options:
+        if name not in known:
+            raise unknown("piece in --set", name, known)
+
+
+def load_images(config: Common, host: PluginHost) -> Images:
+    """Return the images of `config.data`, a registered data set's name or a folder of CIFAR-10 binary files."""
+    if config.data in host.pieces("datasets"):
+        dataset = host.build("datasets", config.data, config.options.get(config.data, {}))
+    elif Path(config.data).exists():
+        dataset = from_folder(config.data)
+    elif "/" in config.data:
+        raise UsageError(f"there is no folder {config.data}: give --data a data set's name or an existing folder")
+    else:
+        raise unknown("data set or folder", config.data, host.pieces("datasets"))
+    images: Images = dataset.load()
+    return images.take(config.train_samples)
+
+
+def input_of(images: Images | None) -> tuple[tuple[int, int, int], int]:
+    """Return the shape of an image (height, width, channels) and the number of classes; ones where there is no data."""
+    if images is None:
+        return (1, 1, 1), 1
+    height, width, channels = images.train_images.shape[1:]
+    return (height, width, channels), len(images.class_names)
+
+
+def _describe(
+    config: RunConfig,
+    host: PluginHost,
+    model: Model,
+    optimizer: Optimizer,
+    schedule: Any,
+    images: Images | None,
+    batches: Batches | None,
+) -> RunInfo:
+    class_names = images.class_names if images else ()
+    digest = images.digest if images else ""
+    train_samples, test_samples = (len(images.train_labels), len(images.test_labels)) if images else (0, 0)
+    steps_per_epoch = batches.steps_per_epoch if batches else EPOCH_WITHOUT_DATA
+    steps = config.total_steps(steps_per_epoch)
+    image, classes = input_of(images)
+    identity: dict[str, Any] = {
+        "optimizer": config.optimizer,
+        "optimizer_options": options_of(optimizer, leave=["lr"]),
+        "model": config.model,
+        "model_options": options_of(model),
+        "data_digest": digest,
+        "batch_size": config.batch_size,
+        "lr": optimizer.lr,
+        "schedule": config.schedule,
+        "schedule_options": options_of(schedule),
+        "seed": config.seed,
+        "reduction": config.reduction,
+        "order": config.order,
+        "steps": steps,
+        "train_samples": train_samples,
+        "kernels": config.kernels,
+        "threads": config.threads,
+    }
+    prefix = f"{config.optimizer}-b{config.batch_size}-lr{optimizer.lr:g}-s{config.seed}"
+    return RunInfo(
+        run_id=run_id(prefix, identity),
+        optimizer=config.optimizer,
+        optimizer_options=identity["optimizer_options"],
+        model=config.model,
+        model_options=identity["model_options"],
+        data=config.data if model.needs_data else "none",
+        data_digest=digest,
+        batch_size=config.batch_size,
+        lr=optimizer.lr,
+        seed=config.seed,
+        reduction=config.reduction,
+        steps=steps,
+        steps_per_epoch=steps_per_epoch,
+        epochs=-(-steps // steps_per_epoch),
+        train_samples=train_samples,
+        test_samples=test_samples,
+        probe_size=min(PROBE_SIZE, test_samples),
+        parameters=tuple(model.shapes(image, classes).items()),
+        output=model.output,
+        outputs=model.outputs(classes),
+        class_names=tuple(class_names),
+        config=attrs.asdict(config),
+        plugins=host.active,
+        versions={"optiscope": optiscope.__version__, "numpy": np.__version__, "python": platform.python_version()},
+    )

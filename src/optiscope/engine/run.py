@@ -1,0 +1,23 @@
+"""From a `RunConfig` to a `RunResult`."""
+
+from __future__ import annotations
+
+from threadpoolctl import threadpool_limits
+
+from optiscope.config import RunConfig
+from optiscope.engine.loop import OpenSink
+from optiscope.engine.loop import train as train_prepared
+from optiscope.engine.prepare import prepare
+from optiscope.hooks import PluginHost
+from optiscope.records import RunResult
+
+
+def train(config: RunConfig, host: PluginHost | None = None, open_sink: OpenSink | None = None) -> RunResult:
+    """Train one run, with as many BLAS threads as it asks for.
+
+    `host` brings the plugins (made from the configuration, if it is not given); `open_sink(info, signals)` makes the
+    sink that takes what is recorded. Divergence is a result; UsageError says what is wrong with the configuration.
+    """
+    prepared = prepare(config, host)
+    with threadpool_limits(limits=config.threads, user_api="blas"):
+        return train_prepared(prepared, open_sink)

@@ -1,0 +1,91 @@
+"""What a model is.
+
+A model is its options (a small frozen attrs class) and a few functions of them. It owns no arrays: parameters are
+`optiscope.params.Parameters` that the host makes with `init`, updates and records.
+
+    shapes(image, classes)      names and shapes of the parameters, in order
+    init(rng, image, classes)   -> Parameters
+    forward(params, x, rng)     -> Output           tensors on the tape of the parameters
+    loss(output, labels, ...)   -> scalar Tensor    what is differentiated
+
+`on_tape` puts parameters on a tape for `forward`: with gradients for a training step, without for an evaluation.
+The loss that a run reports is always the mean over the batch; `reduction` only says which one is differentiated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from optiscope.autograd import Reduction, Tape, Tensor, softmax_cross_entropy
+from optiscope.errors import UsageError
+from optiscope.nn import initialisers
+from optiscope.params import Parameters
+
+Image = tuple[int, int, int]
+"""Height, width, channels."""
+
+Labels = npt.NDArray[np.integer]
+
+
+@attrs.frozen
+class Output:
+    """What a forward pass gives: `output` [B, K] and, if there is an output layer, what flows into it [B, H]."""
+
+    output: Tensor
+    last_input: Tensor | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Model:
+    """Base class: subclasses set `name`, add options as attrs fields, and write `shapes` and `forward`.
+
+    `output` names the output signal. `needs_data` False means that `forward` is given None for x, and `loss` None
+    for the labels.
+    """
+
+    name: ClassVar[str]
+    output: ClassVar[str] = "logits"
+    needs_data: ClassVar[bool] = True
+
+    def shapes(self, image: Image, classes: int) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the parameters by name, in order. UsageError if the images are too small."""
+        raise NotImplementedError(f"model {type(self).__name__} has no shapes: write them")
+
+    def init(
+        self, rng: np.random.Generator, image: Image, classes: int, dtype: npt.DTypeLike = np.float32
+    ) -> Parameters:
+        """Return new parameters.
+
+        Weights of convolutions (four axes) by He, other weights by LeCun, biases (one axis) zero.
+        """
+        params = Parameters(self.shapes(image, classes), dtype)
+        draw = {1: initialisers.zeros, 2: initialisers.lecun_normal, 4: initialisers.he_normal}
+        for view in params.values():
+            view[...] = draw[view.ndim](rng, view.shape)
+        return params
+
+    def forward(self, params: Mapping[str, Tensor], x: Tensor | None, rng: np.random.Generator | None) -> Output:
+        """Return the output for images x [B, H, W, C]. Dropout draws from `rng`; None, for an evaluation, is off."""
+        raise NotImplementedError(f"model {type(self).__name__} has no forward: write one")
+
+    def loss(self, output: Tensor, labels: Labels | None, reduction: Reduction) -> Tensor:
+        """Return the loss to differentiate: softmax cross-entropy against `labels` [B], unless overridden."""
+        if labels is None:
+            raise UsageError(f"model '{self.name}' learns from labels: give it those of the batch")
+        return softmax_cross_entropy(output, labels, reduction)
+
+    def outputs(self, classes: int) -> int:
+        """Return K, the width of the output."""
+        return classes
+
+
+def on_tape(tape: Tape, params: Parameters, grads: Parameters | None = None) -> dict[str, Tensor]:
+    """Put parameters on a tape, by name: as leaves whose gradients land in `grads`, or as constants without it."""
+    if grads is None:
+        return {name: tape.constant(array) for name, array in params.items()}
+    return {name: tape.leaf(array, grad=grads[name]) for name, array in params.items()}

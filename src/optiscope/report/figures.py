@@ -1,0 +1,260 @@
+"""The figures: data in, `matplotlib.figure.Figure` out.
+
+Figures are made through matplotlib's object interface, with its own defaults rather than the user's, so that
+nothing global changes and the same data give the same drawing. Colours are roles (`INK`, `SIGNAL` ...): the page
+replaces each by a CSS variable, which is how one figure can be read on a light and on a dark background.
+
+`signal_panel` is a panel of the seed paper's Figure 6 as this program draws it; `training_panel` shows whether the
+run trained at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from optiscope.analysis.envelope import WINDOW
+from optiscope.analysis.robust import running_median
+from optiscope.report.inputs import Floats, Track
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, MUTED, GRID = "#1b2330", "#5a6472", "#d8dde4"
+SIGNAL, MINIMUM, MEDIAN, ALARM = "#2c7ab8", "#a9b4c0", "#b4530a", "#c3263a"
+VERDICTS = {"stable": "#1f7a45", "unstable": ALARM, "undecided": "#8a6100"}
+
+ROLES = {
+    "ink": INK,
+    "muted": MUTED,
+    "grid": GRID,
+    "signal": SIGNAL,
+    "minimum": MINIMUM,
+    "median": MEDIAN,
+    "alarm": ALARM,
+    "stable": VERDICTS["stable"],
+    "undecided": VERDICTS["undecided"],
+}
+"""Role to colour on a light background; no two alike."""
+
+POINTS = 1200
+"""Points that a line of a panel may have: three or four to a pixel."""
+
+OUTLIER = 4.0
+"""A run whose signal spans so many times the median span of all has a y scale of its own."""
+
+SIZE = (3.5, 2.6)
+SIZE_TRAINING = (3.5, 3.3)
+
+_STYLE: Any = {
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+    "font.size": 8.0,
+    "axes.titlesize": 8.5,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "optiscope",
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw with matplotlib's defaults and the report's style, whatever the user's matplotlibrc says."""
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_STYLE)
+        yield
+
+
+def thin(step: Floats, values: Floats, points: int = POINTS) -> tuple[Floats, Floats]:
+    """Return at most about `points` of the pairs, among them the smallest and the largest value of each stretch.
+
+    Values that are not finite become gaps (NaN). A line through the result covers the same pixels as one through
+    all the points.
+    """
+    values = np.where(np.isfinite(values), values, np.nan)
+    if step.size <= points:
+        return step, values
+    keep: set[int] = {0, step.size - 1}
+    for part in np.array_split(np.arange(step.size), points // 2):
+        finite = part[np.isfinite(values[part])]
+        if finite.size:
+            keep |= {int(finite[np.argmin(values[finite])]), int(finite[np.argmax(values[finite])])}
+        if finite.size < part.size:
+            keep.add(int(part[~np.isfinite(values[part])][0]))
+    kept = np.array(sorted(keep))
+    return step[kept], values[kept]
+
+
+def span(track: Track) -> tuple[float, float] | None:
+    """Return the smallest and largest finite value that a signal panel draws, or None where there is none."""
+    drawn = np.concatenate([track.signal, track.batch_min])
+    drawn = drawn[np.isfinite(drawn)]
+    return (float(drawn.min()), float(drawn.max())) if drawn.size else None
+
+
+def shared_limits(tracks: Iterable[Track]) -> tuple[tuple[float, float] | None, tuple[bool, ...]]:
+    """Return the y limits that panels share, and for each track whether it keeps to them.
+
+    A track whose values span more than `OUTLIER` times the median span gets a scale of its own: beside a run that
+    blew up, every other would be a flat line.
+    """
+    spans = [span(track) for track in tracks]
+    widths = [high - low for low, high in filter(None, spans)]
+    limit = OUTLIER * float(np.median(widths)) if widths else 0.0
+    inside = tuple(found is not None and found[1] - found[0] <= limit for found in spans)
+    kept = [found for found, keeps in zip(spans, inside, strict=True) if keeps and found]
+    if not kept:
+        return None, inside
+    low, high = min(low for low, _ in kept), max(high for _, high in kept)
+    margin = 0.04 * (high - low) or 1.0
+    return (low - margin, high + margin), inside
+
+
+@style()
+def signal_panel(
+    track: Track,
+    title: str,
+    verdict: str,
+    limits: tuple[float, float] | None = None,
+    others: Sequence[Track] = (),
+) -> Figure:
+    """Draw one cell's signal against the step: 5 % quantile and batch minimum, envelope, burn-in, first alarm.
+
+    `limits` are the y limits that the panels share; None gives the panel a scale of its own, linear up to one and
+    logarithmic beyond. `others` are runs of the same
+    cell with other seeds: of each, only the running median is drawn.
+    """
+    figure, axes = _figure(SIZE, 1)
+    ax = axes[0]
+    _line(ax, track.step, track.batch_min, color=MINIMUM, linewidth=0.6, label="minimum over the batch")
+    _line(ax, track.step, track.signal, color=SIGNAL, linewidth=0.7, label="5 % quantile")
+    for other in others:
+        if other.envelope:
+            _line(ax, other.envelope.step, other.envelope.median, color=MUTED, linewidth=0.8, linestyle="--")
+    if envelope := track.envelope:
+        step, median = thin(envelope.step, envelope.median)
+        low, high = median - envelope.half_width, median + envelope.half_width
+        ax.fill_between(step, low, high, color=MEDIAN, alpha=0.22, linewidth=0)
+        ax.plot(step, median, color=MEDIAN, linewidth=1.3)
+    ax.axvspan(0, track.burn_in, color=MUTED, alpha=0.13, linewidth=0)
+    _mark(ax, track)
+    _x_axis(ax, track)
+    if limits:
+        ax.set_ylim(*limits)
+    else:
+        _own_scale(ax, span(track))
+    ax.set_ylabel("logits" if limits else "logits (own scale, symlog)")
+    _title(ax, title, verdict)
+    return figure
+
+
+@style()
+def training_panel(track: Track, title: str, verdict: str) -> Figure:
+    """Draw one run's training loss above its accuracy: batches and their running median, and all test images."""
+    figure, (above, below) = _figure(SIZE_TRAINING, 2)
+    finite = track.loss[np.isfinite(track.loss) & (track.loss > 0)]
+    wide = bool(finite.size) and float(finite.max() / finite.min()) > 20
+    for ax, values in ((above, track.loss), (below, track.accuracy)):
+        _line(ax, track.step, values, color=MINIMUM, linewidth=0.6)
+        known, inner = np.isfinite(values), slice(WINDOW // 2, -(WINDOW // 2))
+        if known.sum() > WINDOW:
+            smooth = running_median(values[known], WINDOW)[inner]  # without the ends, where the window is held
+            _line(ax, track.step[known][inner], smooth, color=SIGNAL, linewidth=1.3)
+        _mark(ax, track)
+        _x_axis(ax, track)
+    below.plot(track.epoch_step, track.val_accuracy, color=MEDIAN, linewidth=1.0, marker="o", markersize=3.5)
+    if wide:
+        above.set_yscale("log")
+    else:
+        above.set_ylim(bottom=0)
+    above.set_ylabel("loss (log)" if wide else "loss")
+    above.set_xlabel("")
+    above.tick_params(labelbottom=False)
+    below.set_ylim(0, 1)
+    below.set_ylabel("accuracy")
+    _title(above, title, verdict)
+    return figure
+
+
+def _figure(size: tuple[float, float], rows: int) -> tuple[Figure, list[Axes]]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    return figure, [figure.add_subplot(rows, 1, row + 1) for row in range(rows)]
+
+
+def _own_scale(ax: Axes, values: tuple[float, float] | None) -> None:
+    from matplotlib.ticker import SymmetricalLogLocator
+
+    ax.set_yscale("symlog", linthresh=1.0)
+    locator = SymmetricalLogLocator(linthresh=1.0, base=10)
+    locator.set_params(numticks=6)
+    ax.yaxis.set_major_locator(locator)
+    if values:
+        low, high = values
+        ax.set_ylim(low - 0.5 * abs(low) - 0.1, high + 0.5 * abs(high) + 0.1)
+
+
+def _line(ax: Axes, step: Floats, values: Floats, **how: Any) -> None:
+    ax.plot(*thin(step, values), **how)
+
+
+def _x_axis(ax: Axes, track: Track) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    ax.set_xlim(0, max(float(track.step[-1]), 1.0) if track.step.size else 1.0)
+    ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], integer=True))
+    ax.set_xlabel("step")
+
+
+def _mark(ax: Axes, track: Track) -> None:
+    """Mark the first alarm by a line with a head, so that it is seen without colour too."""
+    if track.first_step is None:
+        return
+    ax.axvline(track.first_step, color=ALARM, linewidth=0.9, linestyle=(0, (4, 2)))
+    ax.plot(
+        [track.first_step], [1.0], "v", color=ALARM, markersize=6, transform=ax.get_xaxis_transform(), clip_on=False
+    )
+
+
+def _title(ax: Axes, title: str, verdict: str) -> None:
+    """Write the verdict to the left, in its colour, and what it is about below; names are text, never mathematics."""
+    ax.set_title(f"{shorten(title, 46)}\n", loc="left", parse_math=False)
+    ax.annotate(
+        verdict,
+        (0, 1),
+        xycoords="axes fraction",
+        xytext=(0, 5),
+        textcoords="offset points",
+        color=VERDICTS.get(verdict, INK),
+        fontweight="bold",
+        fontsize=8.5,
+        parse_math=False,
+    )
+
+
+def shorten(text: str, length: int) -> str:
+    """Return `text`, cut to `length` characters with an ellipsis where it is longer."""
+    return text if len(text) <= length else text[: length - 1] + "\N{HORIZONTAL ELLIPSIS}"

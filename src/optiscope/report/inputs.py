@@ -1,0 +1,158 @@
+"""Reads what a report is drawn from.
+
+`characterization.json` says which runs there are and how they were judged; each run file holds what was measured.
+A run file that is gone or damaged leaves a gap in the figures, with the reason, and never stops the report: the
+verdicts are in the JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from optiscope.analysis.envelope import WINDOW, burn_in
+from optiscope.analysis.robust import MAD_TO_SIGMA, mad, running_median
+from optiscope.errors import FileError, OptiscopeError, UsageError
+
+if TYPE_CHECKING:
+    from optiscope.storage import Run
+
+Floats = npt.NDArray[np.float64]
+Document = Mapping[str, Any]
+"""A JSON object, as `json` reads it."""
+
+BAND = 3.0
+"""Half the width of the drawn band, in robust standard deviations of the signal about its running median."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Envelope:
+    """The signal after the burn-in: its running median over 51 steps, [T'], and half the width of its band."""
+
+    step: Floats
+    median: Floats
+    half_width: float
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Track:
+    """What is drawn of one run: series over its steps, [T], and over its epochs, [E]; NaN where there is no value.
+
+    `signal` is the 5 % quantile of the logits of 50 images of the batch, `batch_min` the minimum over the whole
+    batch. `burn_in` steps at the beginning are not judged. `first_step` is that of the first alarm.
+    """
+
+    step: Floats
+    signal: Floats
+    batch_min: Floats
+    loss: Floats
+    accuracy: Floats
+    epoch_step: Floats
+    val_accuracy: Floats
+    status: str
+    burn_in: int
+    first_step: int | None = None
+
+    @property
+    def envelope(self) -> Envelope | None:
+        """The envelope of what follows the burn-in, as the analyzer forms it; None where nothing finite follows."""
+        known = np.isfinite(self.signal)
+        step, signal = self.step[known], self.signal[known]
+        judged = step > self.burn_in
+        if not judged.any():
+            return None
+        median = running_median(signal, WINDOW)[judged]
+        sigma = MAD_TO_SIGMA * float(mad(signal[judged] - median))
+        return Envelope(step=step[judged], median=median, half_width=BAND * sigma)
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class RunFile:
+    """A run as it was judged (its entry in the JSON) and as it was recorded; `missing` says why there is no `track`.
+
+    `config` is what the run file says the run is: the fields of `RunInfo`, among them "config", what was asked for.
+    """
+
+    judged: Document
+    track: Track | None = None
+    config: Document = attrs.field(factory=dict)
+    missing: str = ""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Cell:
+    """A cell of the grid as it was judged, with its runs."""
+
+    judged: Document
+    runs: tuple[RunFile, ...]
+
+    @property
+    def shown(self) -> RunFile | None:
+        """The run that is drawn in full: the first whose verdict is the cell's, else the first that was recorded."""
+        recorded = [run for run in self.runs if run.track]
+        alike = [run for run in recorded if run.judged.get("verdict") == self.judged.get("verdict")]
+        return next(iter(alike + recorded), None)
+
+
+def read_characterization(out: Path) -> Document:
+    """Return what `out`/characterization.json holds.
+
+    `UsageError` where there is none, `FileError` where it is damaged.
+    """
+    path = out / "characterization.json"
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(
+            f"{out} holds no characterization.json: name a folder that 'optiscope characterize --out' wrote"
+        ) from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise FileError(f"{path} cannot be read ({error}): make it again with 'optiscope label {out}'") from None
+    if not isinstance(document, dict) or not isinstance(document.get("cells"), list):
+        raise FileError(f"{path} holds no list of cells: make it again with 'optiscope label {out}'")
+    return document
+
+
+def read_cells(out: Path, document: Document) -> tuple[Cell, ...]:
+    """Return the cells of `document` with the runs that their paths, relative to `out`, lead to."""
+    return tuple(
+        Cell(judged=cell, runs=tuple(_read_run(out, judged) for judged in cell.get("runs", ())))
+        for cell in document["cells"]
+    )
+
+
+def _read_run(out: Path, judged: Document) -> RunFile:
+    from optiscope.storage import open_run
+
+    try:
+        with open_run(out / str(judged.get("path", ""))) as run:
+            return RunFile(judged=judged, track=_track(run, judged.get("first_step")), config=run.config)
+    except (OptiscopeError, OSError) as error:
+        return RunFile(judged=judged, missing=str(error))
+
+
+def _track(run: Run, first_step: int | None) -> Track:
+    steps, epochs, total = run.steps, run.epochs, run.n_steps
+
+    def series(table: Mapping[str, Any], name: str, size: int) -> Floats:
+        return np.asarray(table[name], dtype=np.float64) if name in table else np.full(size, np.nan)
+
+    epoch_step = series(epochs, "step", 0)
+    return Track(
+        step=series(steps, "step", total),
+        signal=series(steps, "logits_q05", total),
+        batch_min=series(steps, "logits_batch_min", total),
+        loss=series(steps, "loss", total),
+        accuracy=series(steps, "accuracy", total),
+        epoch_step=epoch_step,
+        val_accuracy=series(epochs, "val_accuracy", epoch_step.size),
+        status=run.status,
+        burn_in=burn_in(total, int(run.config["steps_per_epoch"])),
+        first_step=first_step,
+    )

@@ -1,0 +1,146 @@
+"""The words and numbers of a report, as frozen rows of text; how they look is up to whoever shows them."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import attrs
+
+from optiscope.config import GridConfig
+from optiscope.report.inputs import Document
+
+NOTHING = "\N{EN DASH}"
+
+
+@attrs.frozen(kw_only=True)
+class VerdictRow:
+    """One cell of the grid in words. `p_unstable` is "mean (low to high)", `runs` "unstable of decided, undecided"."""
+
+    optimizer: str
+    batch_size: str
+    lr: str
+    reduction: str
+    verdict: str
+    p_unstable: str
+    runs: str
+    why: str
+
+    @property
+    def name(self) -> str:
+        """What tells this cell from the others."""
+        return f"{self.optimizer}, batch {self.batch_size}, lr {self.lr}, {self.reduction}"
+
+
+@attrs.frozen(kw_only=True)
+class AnalyzerRow:
+    """What one analyzer says about one run, in words."""
+
+    name: str
+    rule_version: str
+    statistic: str
+    threshold: str
+    result: str
+    why: str
+
+
+def number(value: Any) -> str:
+    """Return a number as a person would write it, to four digits; a dash for None."""
+    if value is None:
+        return NOTHING
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return "not finite"
+    return str(value) if isinstance(value, int) else f"{value:.4g}"
+
+
+def verdict_rows(characterization: Document) -> tuple[VerdictRow, ...]:
+    """Return a row a cell, in the order of the document, which is what characterization.json holds."""
+    return tuple(_verdict_row(cell) for cell in characterization["cells"])
+
+
+def _verdict_row(cell: Document) -> VerdictRow:
+    p = cell.get("p_unstable") or {}
+    mean, low, high = (NOTHING if p.get(key) is None else f"{p[key]:.2f}" for key in ("mean", "low", "high"))
+    return VerdictRow(
+        optimizer=str(cell.get("optimizer", NOTHING)),
+        batch_size=number(cell.get("batch_size")),
+        lr=number(cell.get("lr")),
+        reduction=str(cell.get("reduction", NOTHING)),
+        verdict=str(cell.get("verdict", NOTHING)),
+        p_unstable=f"{mean} ({low} to {high})",
+        runs=_count(p, len(cell.get("runs", ()))),
+        why=_why(cell),
+    )
+
+
+def _count(p: Document, runs: int) -> str:
+    unstable, decided, undecided = (int(p.get(key) or 0) for key in ("unstable", "decided", "undecided"))
+    words = f"{unstable} of {decided} decided" if decided else "none decided"
+    if runs == 1:
+        return "one seed"
+    return f"{words}, {undecided} undecided" if undecided else words
+
+
+def _why(cell: Document) -> str:
+    """Return the reason of the first run whose verdict is the cell's; of runs that disagree, how many say what."""
+    runs = cell.get("runs") or ()
+    alike = [run for run in runs if run.get("verdict") == cell.get("verdict")]
+    if alike:
+        why = str(alike[0].get("why", ""))
+        return why if len(runs) == 1 else f"seed {alike[0].get('seed')}: {why}"
+    verdicts = [str(run.get("verdict")) for run in runs]
+    counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in sorted(set(verdicts)))
+    return f"the seeds do not settle it: {counts}" if counts else "no runs"
+
+
+def analyzer_rows(run: Document) -> tuple[AnalyzerRow, ...]:
+    """Return a row for each analyzer that judged `run`, an entry of a cell's "runs"."""
+    return tuple(
+        AnalyzerRow(
+            name=str(found.get("name", NOTHING)),
+            rule_version=str(found.get("rule_version", NOTHING)),
+            statistic=number(found.get("statistic")),
+            threshold=number(found.get("threshold")),
+            result=str(found.get("result", NOTHING)),
+            why=str(found.get("why", "")),
+        )
+        for found in run.get("analyzers") or ()
+    )
+
+
+_COMMON = ("data", "model", "steps", "epochs", "train_samples", "reduction", "order", "schedule", "kernels", "threads")
+_DEFAULTS = attrs.asdict(GridConfig(), recurse=False)
+
+
+def command(configs: Iterable[Document]) -> str:
+    """Return the shell command that makes runs of these `RunConfig`s, given as mappings, once more.
+
+    What equals the program's default is left out. Empty where there is no configuration to go by.
+    """
+    runs = list(configs)
+    if not runs:
+        return ""
+    first = runs[0]
+    words = ["optiscope", "characterize", "--optimizers", *_axis(runs, "optimizer")]
+    words += ["--batch-sizes", *_axis(runs, "batch_size")]
+    lrs = _axis(runs, "lr")
+    words += ["--lrs", *lrs] if lrs else []
+    words += ["--seeds", str(1 + max(int(run.get("seed") or 0) for run in runs))]
+    for name in _COMMON:
+        if first.get(name) is not None and first[name] != _DEFAULTS[name]:
+            words += [f"--{name.replace('_', '-')}", str(first[name])]
+    options: Mapping[str, Document] = first.get("options") or {}
+    for piece, values in options.items():
+        for key, value in values.items():
+            words += ["--set", f"{piece}.{key}={str(value).lower() if isinstance(value, bool) else value}"]
+    for flag, name in (("--plugin", "plugins"), ("--no-plugin", "block")):
+        words += [flag, *map(str, first[name])] if first.get(name) else []
+    return shlex.join(words + (["--strict"] if first.get("strict") else []))
+
+
+def _axis(runs: list[Document], name: str) -> list[str]:
+    return list(dict.fromkeys(str(run[name]) for run in runs if run.get(name) is not None))

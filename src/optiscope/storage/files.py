@@ -1,0 +1,148 @@
+"""What a run file asks of the file system: to appear whole or not at all, and to have one writer.
+
+`publish` is the only way a file gets its final name: written beside it as `.tmp`, its blocks asked for first (so that a
+full disk says so before anything else happens), fsynced, renamed, the folder fsynced. `Lock` is a flock on
+`<file>.lock`; where the file system has no locks it warns and goes on.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from optiscope.errors import FileError
+
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+_NO_RESERVE = (errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS, errno.EPERM)
+_MEND = {
+    errno.ENOSPC: "free some space, or choose a folder on another disk",
+    errno.EDQUOT: "free some of your quota, or choose a folder on another disk",
+    errno.EFBIG: "raise the limit on file sizes (ulimit -f), or choose a folder on another file system",
+    errno.EACCES: "choose a folder that you may write to",
+    errno.EPERM: "choose a folder that you may write to",
+    errno.EROFS: "choose a folder that you may write to",
+    errno.ENOTDIR: "choose another folder: a file is in the way",
+    errno.EEXIST: "choose another folder: a file is in the way",
+}
+
+
+@contextmanager
+def telling(path: Path) -> Iterator[None]:
+    """Turn an OSError into a FileError that names `path` and says how to mend it."""
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        mend = _MEND.get(error.errno or 0, "see that the disk and its folder are in order")
+        raise FileError(f"cannot write the run file {path} ({reason}): {mend}") from error
+
+
+def publish(path: Path, data: bytes, check: Callable[[Path], None] = lambda _: None) -> None:
+    """Give `path` the content `data`, whole or not at all; what was there before stays until the last moment.
+
+    `check` is called with the temporary file before it is renamed, and may raise to stop that. OSError where
+    the disk is full or the folder cannot be written.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        try:
+            _reserve(descriptor, len(data))
+            write_at(descriptor, data, 0)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        check(temporary)
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    _sync_folder(path.parent)
+
+
+def write_at(descriptor: int, data: bytes, offset: int) -> None:
+    """Write all of `data` at byte `offset`; a write may be cut short, and then goes on where it stopped."""
+    done = 0
+    while done < len(data):
+        done += os.pwrite(descriptor, data[done:], offset + done)
+
+
+def read_at(descriptor: int, size: int, offset: int) -> bytes:
+    """Return `size` bytes from byte `offset`; OSError where the file is shorter."""
+    parts: list[bytes] = []
+    while size:
+        parts.append(os.pread(descriptor, size, offset))
+        if not parts[-1]:
+            raise OSError("the file was cut short by someone else")
+        size -= len(parts[-1])
+        offset += len(parts[-1])
+    return b"".join(parts)
+
+
+def _reserve(descriptor: int, size: int) -> None:
+    """Ask for the blocks of a file, where the system can; writing the bytes asks again where it cannot."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except OSError as error:
+        if error.errno not in _NO_RESERVE:
+            raise
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+class Lock:
+    """The right to write `path`, held by a flock on `<path>.lock` until `release`, or until the process ends.
+
+    FileError where another process holds it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.with_name(path.name + ".lock")
+        while True:
+            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(self._descriptor)
+                raise FileError(
+                    f"another process is writing {path}: wait for it to end, or choose another folder"
+                ) from None
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    os.close(self._descriptor)
+                    raise
+                warnings.warn(
+                    f"{path.parent} has no file locks: see that no other process writes {path.name}", stacklevel=4
+                )
+            if self._is_current():
+                return
+            os.close(self._descriptor)
+
+    def _is_current(self) -> bool:
+        """Say whether the locked file still has its name: its last holder may have removed it meanwhile."""
+        with suppress(FileNotFoundError):
+            return os.path.samestat(os.fstat(self._descriptor), self._path.stat())
+        return False
+
+    def release(self) -> None:
+        """Give the right back and remove the lock file."""
+        with suppress(OSError):
+            self._path.unlink()
+        os.close(self._descriptor)

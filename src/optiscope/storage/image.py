@@ -1,0 +1,185 @@
+"""The bytes of a run file, built in memory.
+
+HDF5 never touches the disk here. It builds an image with its core driver, which is then written plainly, so that a
+full disk is an OSError at one known place instead of a crash inside the library. There are two images:
+
+    live      every dataset at its full length, contiguous, filled with NaN or -1; nothing in it that HDF5 could
+              leave half-changed, because its metadata never changes again. `offsets` says where rows go.
+    finished  cut to the committed rows, in chunks of about 256 kB, gzip 4 + shuffle + fletcher32.
+
+`content_digest` is what `verify` compares: fletcher32 guards the chunks only, not names, attributes or strings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from optiscope.storage.schema import GROUP_ATTRIBUTES, Dataset
+
+if TYPE_CHECKING:
+    import h5py
+
+LIVE = ("earliest", "v110")
+FINISHED = ("v110", "v110")
+CHUNK_BYTES = 256 * 1024
+DIGEST = "content_sha256"
+_REFERENCES = {"DIMENSION_LIST", "REFERENCE_LIST"}
+
+
+@attrs.frozen
+class LiveImage:
+    """The bytes of a fresh live file, and the byte at which the data of each dataset begins."""
+
+    data: bytes
+    offsets: dict[str, int]
+
+
+def build_live(datasets: tuple[Dataset, ...], root: Mapping[str, Any]) -> LiveImage:
+    """Return the image of a run file that has no rows yet."""
+    with _memory_file(LIVE) as file:
+        for dataset in datasets:
+            _create_live(file, dataset)
+        _describe(file, datasets, root)
+        offsets = {d.path: file[d.path].id.get_offset() for d in datasets if d.dtype != "str"}
+        file.flush()
+        return LiveImage(file.id.get_file_image(), offsets)
+
+
+def build_finished(
+    datasets: tuple[Dataset, ...], root: Mapping[str, Any], values: Mapping[str, npt.NDArray[Any]]
+) -> bytes:
+    """Return the image of a finished run file: `values` by path, and those of the datasets that never change."""
+    with _memory_file(FINISHED) as file:
+        for dataset in datasets:
+            if dataset.dtype == "str":
+                _create_strings(file, dataset)
+                continue
+            data = np.asarray(values.get(dataset.path, dataset.values), "<" + dataset.dtype)
+            packing = {"compression": "gzip", "compression_opts": 4, "shuffle": True, "fletcher32": True}
+            file.create_dataset(dataset.path, data=data, **(packing | {"chunks": _chunks(data)} if data.size else {}))
+        _describe(file, datasets, root)
+        file.attrs[DIGEST] = content_digest(file)
+        file.flush()
+        image: bytes = file.id.get_file_image()
+        return image
+
+
+def content_digest(file: h5py.File) -> str:
+    """Return the SHA-256, in hex, of all names, attributes and data of a file, except of the attribute that holds it.
+
+    Independent of addresses, chunks, compression and order of writing: references to scales count by name.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(_names(file)):
+        item = file[name]
+        digest.update(f"{name}\0".encode())
+        for key in sorted(item.attrs):
+            if (name, key) != ("/", DIGEST):
+                digest.update(f"@{key}\0".encode())
+                _update(digest, _dereferenced(file, item.attrs[key]) if key in _REFERENCES else item.attrs[key])
+        if hasattr(item, "shape"):
+            _update(digest, item[()])
+    return digest.hexdigest()
+
+
+def _memory_file(libver: tuple[str, str]) -> h5py.File:
+    import h5py
+
+    return h5py.File("image", "w", driver="core", backing_store=False, libver=libver)
+
+
+def _create_live(file: h5py.File, dataset: Dataset) -> None:
+    from h5py import h5d, h5p, h5s, h5t
+
+    if dataset.dtype == "str":
+        _create_strings(file, dataset)
+        return
+    dtype = np.dtype("<" + dataset.dtype)
+    contiguous = h5p.create(h5p.DATASET_CREATE)
+    contiguous.set_layout(h5d.CONTIGUOUS)
+    contiguous.set_alloc_time(h5d.ALLOC_TIME_EARLY)
+    contiguous.set_fill_time(h5d.FILL_TIME_ALLOC)
+    contiguous.set_fill_value(np.array(dataset.fill, dtype))
+    links = h5p.create(h5p.LINK_CREATE)
+    links.set_create_intermediate_group(True)
+    h5d.create(
+        file.id, dataset.path.encode(), h5t.py_create(dtype), h5s.create_simple(dataset.shape), contiguous, links
+    )
+    if dataset.values is not None:
+        file[dataset.path][...] = dataset.values
+
+
+def _create_strings(file: h5py.File, dataset: Dataset) -> None:
+    import h5py
+
+    file.create_dataset(dataset.path, dataset.shape, h5py.string_dtype(), data=list(dataset.values))
+
+
+def _describe(file: h5py.File, datasets: tuple[Dataset, ...], root: Mapping[str, Any]) -> None:
+    """Write every attribute, and tie each axis to its scale."""
+    for dataset in datasets:
+        item = file[dataset.path]
+        item.attrs["units"] = dataset.units
+        item.attrs["long_name"] = dataset.long_name
+        for name, value in dataset.attributes.items():
+            item.attrs[name] = value
+        if dataset.is_scale:
+            item.make_scale(dataset.path.rpartition("/")[2])
+            continue
+        for axis, scale in enumerate(dataset.scales):
+            item.dims[axis].attach_scale(file[scale])
+    for group, attributes in GROUP_ATTRIBUTES.items():
+        file[group].attrs.update(attributes)
+    file.attrs.update(root)
+
+
+def _chunks(data: npt.NDArray[Any]) -> tuple[int, ...]:
+    """Return a chunk of whole rows of about `CHUNK_BYTES`, at least one row."""
+    row = max(1, math.prod(data.shape[1:]) * data.itemsize)
+    return (min(len(data), max(1, CHUNK_BYTES // row)), *data.shape[1:])
+
+
+def _names(file: h5py.File) -> Iterator[str]:
+    names = ["/"]
+    file.visit(lambda name: names.append(f"/{name}"))
+    return iter(names)
+
+
+def _update(digest: Any, value: Any) -> None:
+    array = np.asarray(value)
+    digest.update(f"{array.dtype.kind}{array.dtype.itemsize}{array.shape}\0".encode())
+    if array.dtype.kind in "OSU":
+        for item in array.ravel():
+            text = item if isinstance(item, bytes) else str(item).encode()
+            digest.update(b"%d:" % len(text) + text)
+    else:
+        digest.update(np.ascontiguousarray(array).tobytes())
+
+
+def _dereferenced(file: h5py.File, value: Any) -> str:
+    """Return references to other datasets as their names: the addresses differ from file to file."""
+    from h5py import h5r
+
+    def name(reference: Any) -> str:
+        return str(h5r.get_name(reference, file.id).decode())
+
+    if value.dtype.names:
+        return ";".join(sorted(f"{name(entry[0])},{entry[1]}" for entry in value))
+    return ";".join(",".join(map(name, axis)) for axis in value)
+
+
+def check(path: Path) -> None:
+    """Raise OSError unless the finished file at `path` reads back as it was built."""
+    import h5py
+
+    with h5py.File(path, "r", locking=False) as file:
+        if content_digest(file) != file.attrs[DIGEST]:
+            raise OSError("the written file does not read back as it should")

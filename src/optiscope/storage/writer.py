@@ -1,0 +1,281 @@
+"""Writes one run to one file that can be read at every instant, whatever happens to the writer.
+
+The file is born complete: `create` publishes a live image in which every dataset has its full length and every
+attribute its value. From then on HDF5 is out of the way. Rows go to the bytes that the image set aside for them with
+plain `pwrite`, so no metadata is ever half-written and a full disk is an ordinary exception. A row counts once a commit
+says so:
+
+    write_step ... write_step      rows gather in memory
+    commit                         rows to their place, then the 32 bytes of /run_state
+    write_epoch                    the same, with an fsync after the rows and another after /run_state
+    finish                         a second image, compressed and cut to length, is checked and takes the file's name
+
+A commit happens every `COMMIT_STEPS` steps or `COMMIT_SECONDS`, whichever is first. `kill -9` loses what was not
+committed, power loss at most what came after the last epoch. Only one process may write: `files.Lock`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from optiscope.errors import FileError, PluginError
+from optiscope.records import EpochRecord, RunInfo, RunResult, Signal
+from optiscope.storage import files, image, schema
+
+COMMIT_STEPS = 10
+COMMIT_SECONDS = 1.0
+
+Recorded = Mapping[str, Mapping[str, npt.ArrayLike]]
+
+
+class _Track:
+    """The rows of one dataset that are not committed yet."""
+
+    __slots__ = ("_buffer", "_offset", "_start", "dataset", "every")
+
+    def __init__(self, dataset: schema.Dataset, offset: int) -> None:
+        self.dataset = dataset
+        self.every = dataset.every or "epoch"
+        held = 1 if self.every == "epoch" else -(-COMMIT_STEPS // self.every)
+        self._offset = offset
+        self._start = 0
+        self._buffer = np.empty((held, *dataset.shape[1:]), "<" + dataset.dtype)
+
+    def put(self, row: int, value: npt.ArrayLike) -> None:
+        """Keep `value` as row number `row`; TypeError or ValueError where it does not fit."""
+        slot = self._buffer[row - self._start, ...]
+        array = np.asarray(value)
+        if array.shape != slot.shape:
+            raise ValueError(f"shape {array.shape}")
+        if not np.can_cast(array.dtype, slot.dtype, "same_kind"):
+            raise TypeError(f"type {array.dtype}")
+        slot[...] = array
+
+    def write(self, descriptor: int, end: int) -> None:
+        """Write the rows before number `end` to their place in the file."""
+        if end > self._start:
+            data = self._buffer[: end - self._start].tobytes()
+            files.write_at(descriptor, data, self._offset + self._start * self._buffer[0].nbytes)
+
+    def advance(self, end: int) -> None:
+        """Forget the rows before number `end`: a commit vouches for them."""
+        self._start = end
+
+    def read(self, descriptor: int) -> npt.NDArray[Any]:
+        """Return the committed rows from the file."""
+        shape = (self._start, *self.dataset.shape[1:])
+        data = files.read_at(descriptor, self._start * self._buffer[0].nbytes, self._offset)
+        return np.frombuffer(data, self._buffer.dtype).reshape(shape)
+
+
+class RunWriter:
+    """A `Sink` that writes HDF5. Make one with `create`; end it with `finish`, or with `close` to leave a live file.
+
+    As a context manager it closes on the way out, whatever happened inside.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        info: RunInfo,
+        lock: files.Lock,
+        descriptor: int,
+        layout: tuple[schema.Dataset, ...],
+        root: Mapping[str, Any],
+        offsets: Mapping[str, int],
+    ) -> None:
+        self.path = path
+        self._info = info
+        self._lock: files.Lock | None = lock
+        self._descriptor = descriptor
+        self._layout = layout
+        self._root = root
+        self._state_offset = offsets[schema.RUN_STATE]
+        self._tracks = [_Track(d, offsets[d.path]) for d in layout if d.every is not None]
+        self._by_schedule: dict[schema.Every, list[_Track]] = {}
+        self._declared: dict[str, set[str]] = {}
+        for track in self._tracks:
+            self._by_schedule.setdefault(track.every, []).append(track)
+            recorder, name = track.dataset.source
+            self._declared.setdefault(recorder, set()).add(name)
+        self._n_steps = self._n_epochs = self._commits = self._status = 0
+        self._committed = (0, 0)
+        self._committed_at = time.monotonic()
+
+    @classmethod
+    def create(
+        cls,
+        path: str | os.PathLike[str],
+        info: RunInfo,
+        signals: Mapping[str, tuple[Signal, ...]],
+        overwrite: bool = False,
+    ) -> Self:
+        """Publish the live file of a run and return its writer; missing folders are made.
+
+        `signals` maps each recorder's name to all that it will record. PluginError where a signal cannot be stored.
+        FileError where `path` exists (unless `overwrite`), is being written, or cannot be written.
+        """
+        path = Path(path)
+        layout = schema.layout(info, signals)
+        root = schema.root_attributes(info)
+        with files.telling(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = files.Lock(path)
+            try:
+                if path.exists() and not overwrite:
+                    raise FileError(f"{path} exists: choose another folder, or ask for it to be overwritten")
+                live = image.build_live(layout, root)
+                files.publish(path, live.data)
+                return cls(path, info, lock, os.open(path, os.O_RDWR), layout, root, live.offsets)
+            except BaseException:
+                lock.release()
+                raise
+
+    @property
+    def committed(self) -> tuple[int, int]:
+        """The numbers of steps and of epochs that the file vouches for."""
+        return self._committed
+
+    def write_step(self, step: int, facts: Mapping[str, float], recorded: Recorded) -> None:
+        """Take step number `step` (the next one, from 1), and commit if it is time.
+
+        PluginError where a due value is missing or does not fit; FileError where the disk is full.
+        """
+        self._check_next("step", step, self._n_steps, self._info.steps)
+        if self._n_steps - self._committed[0] >= COMMIT_STEPS:
+            self._commit()
+        values = {**recorded, "": {**facts, "step": step}}
+        with np.errstate(over="ignore", invalid="ignore"):
+            for every, tracks in self._by_schedule.items():
+                if every != "epoch" and (step - 1) % every == 0:
+                    self._put(tracks, (step - 1) // every, values, f"step {step}")
+        self._refuse_undeclared(recorded)
+        self._n_steps = step
+        late = time.monotonic() - self._committed_at >= COMMIT_SECONDS
+        if late or step - self._committed[0] >= COMMIT_STEPS:
+            self._commit()
+
+    def write_epoch(self, record: EpochRecord, recorded: Recorded) -> None:
+        """Take the end of the next epoch and put everything so far on the disk for good (fsync)."""
+        self._check_next("epoch", record.epoch, self._n_epochs, self._info.epochs)
+        if self._n_epochs > self._committed[1]:
+            self._commit()
+        own = attrs.asdict(record) | {"digest": np.frombuffer(bytes.fromhex(record.digest or "00" * 32), "u1")}
+        with np.errstate(over="ignore", invalid="ignore"):
+            tracks = self._by_schedule.get("epoch", [])
+            self._put(tracks, record.epoch - 1, {**recorded, "": own}, f"epoch {record.epoch}")
+        self._refuse_undeclared(recorded)
+        self._n_epochs = record.epoch
+        self._commit(durable=True)
+
+    def finish(self, result: RunResult) -> None:
+        """Take the end of the run: commit, then swap in the compressed file, and let go of it.
+
+        FileError where there is no room for the compressed file: the live one, complete, then stays in its place.
+        """
+        self._check_open()
+        self._status = schema.STATUS_CODES[result.status]
+        try:
+            self._commit()
+            root = {
+                **self._root,
+                "why": result.why,
+                "first_bad_step": -1 if result.first_bad_step is None else result.first_bad_step,
+                "wall_time": float(result.wall_time),
+                "digest": result.digest,
+            }
+            with files.telling(self.path):
+                values = {track.dataset.path: track.read(self._descriptor) for track in self._tracks}
+                values[schema.RUN_STATE] = self._state()
+                cut = tuple(
+                    attrs.evolve(d, shape=(len(values[d.path]), *d.shape[1:])) if d.every is not None else d
+                    for d in self._layout
+                )
+                files.publish(self.path, image.build_finished(cut, root, values), image.check)
+        finally:
+            self._release()
+
+    def close(self) -> None:
+        """Commit what there is and leave the live file as it is, readable. After `finish`: nothing to do."""
+        if self._lock is not None:
+            try:
+                self._commit()
+            finally:
+                self._release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _put(self, tracks: list[_Track], row: int, values: Recorded, when: str) -> None:
+        for track in tracks:
+            recorder, name = track.dataset.source
+            try:
+                track.put(row, values[recorder][name])
+            except KeyError:
+                raise PluginError(
+                    f"recorder '{recorder}' gave no value for signal '{name}' at {when}: return one whenever it is due"
+                ) from None
+            except (TypeError, ValueError) as error:
+                dataset = track.dataset
+                raise PluginError(
+                    f"recorder '{recorder}', signal '{name}' at {when}: expected shape {dataset.shape[1:]} of type "
+                    f"{dataset.dtype}, got {error}: declare what is recorded, or record what was declared"
+                ) from error
+
+    def _refuse_undeclared(self, recorded: Recorded) -> None:
+        for recorder, values in recorded.items():
+            extra = values.keys() - self._declared.get(recorder, set())
+            if extra:
+                names = ", ".join(sorted(extra))
+                raise PluginError(f"recorder '{recorder}' recorded {names}, which it did not declare: declare it")
+
+    def _check_open(self) -> None:
+        if self._lock is None:
+            raise FileError(f"{self.path} is closed: make a new writer to record another run")
+
+    def _check_next(self, kind: str, number: int, last: int, most: int) -> None:
+        self._check_open()
+        if number != last + 1 or number > most:
+            raise FileError(
+                f"{self.path} has {last} of {most} {kind}s, and {kind} {number} does not come next: write them in order"
+            )
+
+    def _state(self) -> npt.NDArray[np.int64]:
+        return np.array([self._n_steps, self._n_epochs, self._status, self._commits], "<i8")
+
+    def _commit(self, durable: bool = False) -> None:
+        """Write the waiting rows, then the record that vouches for them; `durable` fsyncs after each of the two."""
+        ends = [schema.rows(track.every, self._n_steps, self._n_epochs) for track in self._tracks]
+        with files.telling(self.path):
+            for track, end in zip(self._tracks, ends, strict=True):
+                track.write(self._descriptor, end)
+            if durable:
+                os.fsync(self._descriptor)
+            self._commits += 1
+            files.write_at(self._descriptor, self._state().tobytes(), self._state_offset)
+            if durable:
+                os.fsync(self._descriptor)
+        for track, end in zip(self._tracks, ends, strict=True):
+            track.advance(end)
+        self._committed = (self._n_steps, self._n_epochs)
+        self._committed_at = time.monotonic()
+
+    def _release(self) -> None:
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            os.close(self._descriptor)
+            lock.release()

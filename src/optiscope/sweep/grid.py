@@ -1,0 +1,36 @@
+"""From a `GridConfig` to its runs."""
+
+from __future__ import annotations
+
+import itertools
+
+import attrs
+
+from optiscope.config import Common, GridConfig, RunConfig
+from optiscope.engine import Prepared, host_for, prepare
+from optiscope.errors import UsageError
+from optiscope.hooks import PluginHost
+
+
+def expand(grid: GridConfig) -> tuple[RunConfig, ...]:
+    """Return every run of `grid`: optimizers x batch sizes x learning rates x seeds, in this order."""
+    common = {field.name: getattr(grid, field.name) for field in attrs.fields(Common)}
+    axes = itertools.product(grid.optimizers, grid.batch_sizes, grid.lrs or (None,), range(grid.seeds))
+    return tuple(
+        RunConfig(optimizer=optimizer, batch_size=batch_size, lr=lr, seed=seed, **common)
+        for optimizer, batch_size, lr, seed in axes
+    )
+
+
+def plan(grid: GridConfig, host: PluginHost | None = None) -> tuple[Prepared, ...]:
+    """Return every run of `grid`, prepared: UsageError or DataError says what cannot be had, before anything runs."""
+    host = host or host_for(grid)
+    runs: list[Prepared] = []
+    seen: set[str] = set()
+    for config in expand(grid):
+        run = prepare(config, host, runs[0].images if runs else None)
+        if run.info.run_id in seen:
+            raise UsageError(f"the grid holds run {run.info.run_id} twice: give each value of an axis once")
+        seen.add(run.info.run_id)
+        runs.append(run)
+    return tuple(runs)

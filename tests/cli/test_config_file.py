@@ -1,0 +1,119 @@
+"""Configuration files: strict, and said in one sentence what is wrong."""
+
+from pathlib import Path
+
+import attrs
+import pytest
+
+from optiscope.cli.config_file import read_grid, structure_grid
+from optiscope.config import GridConfig
+from optiscope.errors import UsageError
+
+EVERYTHING = """
+optimizers = ["adam"]
+batch_sizes = [10, 20]
+lrs = [0.1, 1]
+seeds = 3
+model = "paper-cnn"
+data = "cifar10"
+epochs = 2
+train_samples = 1000
+reduction = "sum"
+order = "reshuffle"
+schedule = "constant"
+kernels = "im2col"
+threads = 2
+plugins = ["a.py"]
+block = ["b"]
+strict = true
+
+[options.adam]
+beta1 = 0.8
+amsgrad = true
+name = "x"
+count = 4
+"""
+
+
+def write(text: str) -> Path:
+    path = Path("grid.toml")
+    path.write_text(text)
+    return path
+
+
+def test_every_field():
+    grid = read_grid(write(EVERYTHING))
+    assert grid == GridConfig(
+        optimizers=("adam",),
+        batch_sizes=(10, 20),
+        lrs=(0.1, 1.0),
+        seeds=3,
+        model="paper-cnn",
+        data="cifar10",
+        epochs=2,
+        train_samples=1000,
+        reduction="sum",
+        order="reshuffle",
+        kernels="im2col",
+        threads=2,
+        plugins=("a.py",),
+        block=("b",),
+        strict=True,
+        options={"adam": {"beta1": 0.8, "amsgrad": True, "name": "x", "count": 4}},
+    )
+    assert grid.options["adam"]["amsgrad"] is True
+    assert isinstance(grid.lrs[1], float)
+
+
+def test_empty_file_is_the_default():
+    assert read_grid(write("")) == GridConfig()
+
+
+def test_round_trip():
+    grid = read_grid(write(EVERYTHING))
+    document = attrs.asdict(grid) | {"optimizers": list(grid.optimizers), "batch_sizes": list(grid.batch_sizes)}
+    document |= {"lrs": list(grid.lrs), "plugins": list(grid.plugins), "block": list(grid.block)}
+    assert structure_grid(document, "x") == grid
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("batchsizes = [50]", "unknown key 'batchsizes': did you mean 'batch_sizes'?"),
+        ("lr = 0.1", "unknown key 'lr': did you mean 'lrs'?"),
+        ('batch_sizes = ["50"]', "batch_sizes must be a whole number, not '50'"),
+        ("batch_sizes = [50, 0.5]", "batch_sizes must be a whole number, not 0.5"),
+        ("batch_sizes = 50", "batch_sizes must be a list in brackets, not 50"),
+        ('optimizers = "adam"', "optimizers must be a list in brackets, not 'adam'"),
+        ("batch_sizes = []", "batch_sizes must name at least one"),
+        ("batch_sizes = [0]", "batch_sizes must be a whole number >= 1, not 0"),
+        ("seeds = true", "seeds must be a whole number, not True"),
+        ("lrs = [nan]", "a learning rate must be a finite number above zero, not nan"),
+        ('lrs = ["fast"]', "lrs must be a number, not 'fast'"),
+        ("model = 3", "model must be a text in quotes, not 3"),
+        ('strict = "yes"', "strict must be true or false, not 'yes'"),
+        ("steps = 1\nepochs = 1", "steps and epochs exclude each other"),
+        ('steps = "1"', "steps must be a whole number, not '1'"),
+        ('reduction = "meen"', "reduction"),
+        ("[options.adam]\nbeta1 = [0.9]", "options.adam.beta1 must be a number, a text or true or false, not [0.9]"),
+        ("options = 3", "options must be a table, not 3"),
+        ("options.adam = 3", "options.adam must be a table, not 3"),
+        ("= 3", "is not TOML"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_sentence(text, sentence):
+    with pytest.raises(UsageError) as caught:
+        read_grid(write(text))
+    assert sentence in str(caught.value)
+    assert str(caught.value).startswith("configuration file 'grid.toml'")
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_file():
+    with pytest.raises(UsageError, match=r"there is no configuration file 'nowhere\.toml': check the path"):
+        read_grid(Path("nowhere.toml"))
+
+
+def test_folder_in_place_of_a_file(refused, folder):
+    (folder / "d").mkdir()
+    assert "d: is a directory: name a file, not a folder" in refused("characterize", "--config", "d")

@@ -1,0 +1,92 @@
+"""The layers of a configuration: defaults, then the file, then the flags."""
+
+from pathlib import Path
+
+import attrs
+import pytest
+
+from optiscope.cli.options import GridFlags, grid_config, parse_options, parse_value
+from optiscope.config import GridConfig
+from optiscope.errors import UsageError
+
+
+def test_flags_have_the_fields_of_the_grid():
+    assert set(attrs.fields_dict(GridFlags)) == set(attrs.fields_dict(GridConfig))
+
+
+def test_no_flags_are_the_defaults():
+    assert grid_config(GridFlags()) == GridConfig()
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("0.8", 0.8),
+        (".8", 0.8),
+        ("3", 3),
+        ("1e-3", 1e-3),
+        ("-2", -2),
+        ("true", True),
+        ("false", False),
+        ("True", "True"),
+        ('"3"', "3"),
+        ("decoupled", "decoupled"),
+        ("[1, 2]", "[1, 2]"),
+        ("2026-11-23", "2026-11-23"),
+        ("1\nother = 2", "1\nother = 2"),
+        ("", ""),
+    ],
+)
+def test_values(text, value):
+    assert parse_value(text) == value
+    assert type(parse_value(text)) is type(value)
+
+
+def test_options_of_several_pieces():
+    assert parse_options(("adam.beta1=0.8", "adam.beta2=0.9", "quadratic.curvature=4", "a.b.c=x=y")) == {
+        "adam": {"beta1": 0.8, "beta2": 0.9},
+        "quadratic": {"curvature": 4},
+        "a.b": {"c": "x=y"},
+    }
+
+
+@pytest.mark.parametrize("text", ["adam", "beta1=0.8", "adam.=1", ".beta1=1", "adam.beta1", "="])
+def test_options_that_name_nothing(text):
+    with pytest.raises(UsageError, match=r"--set takes NAME\.KEY=VALUE"):
+        parse_options((text,))
+
+
+@pytest.fixture
+def file() -> Path:
+    path = Path("grid.toml")
+    path.write_text('model = "paper-cnn"\nbatch_sizes = [10]\nepochs = 3\n[options.adam]\nbeta1 = 0.8\nbeta2 = 0.9\n')
+    return path
+
+
+def test_flags_win_over_the_file_and_the_file_over_the_defaults(file):
+    grid = grid_config(GridFlags(batch_sizes=(20, 30), options=("adam.beta1=0.7", "sgd.momentum=0.5")), file)
+    assert grid.batch_sizes == (20, 30)
+    assert grid.model == "paper-cnn"
+    assert grid.optimizers == GridConfig().optimizers
+    assert grid.options == {"adam": {"beta1": 0.7, "beta2": 0.9}, "sgd": {"momentum": 0.5}}
+
+
+def test_steps_take_the_place_of_epochs(file):
+    assert (grid_config(GridFlags(), file).epochs, grid_config(GridFlags(), file).steps) == (3, None)
+    grid = grid_config(GridFlags(steps=5), file)
+    assert (grid.epochs, grid.steps) == (None, 5)
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        ({"batch_sizes": (0,)}, "--batch-sizes must be a whole number >= 1, not 0"),
+        ({"train_samples": -1}, "--train-samples must be a whole number >= 1, not -1"),
+        ({"lrs": (0.0,)}, "a learning rate must be a finite number above zero, not 0.0"),
+        ({"steps": 1, "epochs": 1}, "steps and epochs exclude each other: give one of them"),
+    ],
+)
+def test_values_that_no_grid_can_have(flags, sentence):
+    with pytest.raises(UsageError) as caught:
+        grid_config(GridFlags(**flags))
+    assert str(caught.value) == sentence

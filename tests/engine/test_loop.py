@@ -1,0 +1,330 @@
+"""The loop, seen from outside: order of the hooks, bits, ends of runs. The images are few and the model is small."""
+
+import math
+
+import attrs
+import numpy as np
+import pytest
+
+from optiscope.config import RunConfig
+from optiscope.engine import prepare, train
+from optiscope.errors import FileError
+from optiscope.hooks import create_manager, hookimpl
+from optiscope.optim import SGD, Optimizer
+from optiscope.records import Signal
+
+SMALL = {"synthetic": {"train": 64, "test": 20}}
+
+
+def small(**changes):
+    return RunConfig(**{"batch_size": 16, "steps": 6, "options": SMALL, **changes})
+
+
+class Sink:
+    """Keeps what it is given, in order."""
+
+    def __init__(self):
+        self.steps, self.epochs, self.result, self.closed = [], [], None, 0
+
+    def open(self, info, signals):
+        self.info, self.signals = info, signals
+        return self
+
+    def write_step(self, step, facts, recorded):
+        self.steps.append((step, dict(facts), recorded))
+
+    def write_epoch(self, record, recorded):
+        self.epochs.append((record, recorded))
+
+    def finish(self, result):
+        self.result = result
+
+    def close(self):
+        self.closed += 1
+
+
+class Everything:
+    """Observes all there is, keeps the order, and tries to write into whatever it is shown."""
+
+    def __init__(self):
+        self.calls = []
+
+    def _scribble(self, *arrays):
+        for array in arrays:
+            with pytest.raises(ValueError, match=r"read-only|WRITEABLE"):
+                array[...] = 7
+            with pytest.raises(ValueError, match="WRITEABLE"):
+                array.flags.writeable = True
+
+    @hookimpl
+    def on_run_start(self, run):
+        self.calls.append("on_run_start")
+
+    @hookimpl
+    def on_forward(self, run, step, logits, loss):
+        self._scribble(logits)
+        self.calls.append(("on_forward", step))
+
+    @hookimpl
+    def on_backward(self, run, step, grads):
+        self._scribble(grads.flat, *grads.values())
+        self.calls.append(("on_backward", step))
+
+    @hookimpl
+    def on_step(self, run, step, params, state):
+        self._scribble(params.flat, *params.values(), *state.values())
+        self.calls.append(("on_step", step))
+
+    @hookimpl
+    def on_epoch_end(self, run, record):
+        self.calls.append(("on_epoch_end", record.epoch))
+
+    @hookimpl
+    def on_run_end(self, run, result):
+        self.calls.append(("on_run_end", result.status))
+
+    @hookimpl
+    def on_run_error(self, run, error):
+        self.calls.append(("on_run_error", str(error)))
+
+
+def brings(kind, piece, **hooks):
+    """Return a plugin object that brings one piece."""
+    namespace = {f"optiscope_{kind}": hookimpl(lambda self: [piece])}
+    return type("Plugin", (), namespace)()
+
+
+def host_with(*plugins, block=()):
+    host = create_manager(block=block)
+    for index, plugin in enumerate(plugins):
+        host.register(plugin, f"test-{index}")
+    return host
+
+
+def test_hooks_are_called_in_their_order():
+    watcher = Everything()
+    train(small(steps=6), host_with(watcher))
+    step = [("on_forward", 0), ("on_backward", 0), ("on_step", 0)]
+    expected = ["on_run_start"]
+    for number in range(1, 7):
+        expected += [(name, number) for name, _ in step]
+        if number in (4, 6):
+            expected.append(("on_epoch_end", 1 if number == 4 else 2))
+    assert watcher.calls == [*expected, ("on_run_end", "completed")]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_training_has_the_same_bits_with_no_some_and_all_observers(optimizer):
+    config = small(optimizer=optimizer)
+    alone = train(config, create_manager(block=["gradient-angle", "spike-score"]))
+    recorded = train(config, open_sink=Sink().open)
+    watched = train(config, host_with(Everything()), Sink().open)
+    assert [record.digest for record in alone.epochs] == [record.digest for record in recorded.epochs]
+    assert [record.digest for record in alone.epochs] == [record.digest for record in watched.epochs]
+    assert alone.epochs == recorded.epochs == watched.epochs
+    assert len({record.digest for record in alone.epochs}) == 2
+
+
+@pytest.mark.parametrize("model", ["small-cnn", "paper-cnn"])
+def test_the_same_seed_has_the_same_bits_and_another_has_not(model):
+    config = small(model=model, optimizer="adam", steps=2, batch_size=8)
+    first, again, other = train(config), train(config), train(attrs.evolve(config, seed=1))
+    assert first.digest == again.digest
+    assert first.digest != other.digest
+
+
+def test_facts_are_those_of_the_batch_before_the_update():
+    sink = Sink()
+    train(small(batch_size=64, steps=3), open_sink=sink.open)
+    losses = [facts["loss"] for _, facts, _ in sink.steps]
+    assert losses[0] > losses[2] > 0
+    assert [facts["lr"] for _, facts, _ in sink.steps] == [0.01] * 3
+    times = [facts["wall_time"] for _, facts, _ in sink.steps]
+    assert times == sorted(times)
+    assert all(0 <= facts["accuracy"] <= 1 for _, facts, _ in sink.steps)
+
+
+def test_the_reported_loss_is_a_mean_whatever_is_differentiated():
+    mean, total = Sink(), Sink()
+    train(small(steps=1), open_sink=mean.open)
+    train(small(steps=1, reduction="sum"), open_sink=total.open)
+    assert total.steps[0][1]["loss"] == pytest.approx(mean.steps[0][1]["loss"], rel=1e-6)
+    for name in ("dlogits_norm", "grad_norm"):
+        ratio = np.asarray(total.steps[0][2]["step"][name]) / np.asarray(mean.steps[0][2]["step"][name])
+        assert ratio == pytest.approx(16, rel=1e-4)
+
+
+def test_sum_at_lr_is_mean_at_lr_times_batch():
+    total = train(small(reduction="sum", lr=1e-4))
+    mean = train(small(reduction="mean", lr=16e-4))
+    assert total.epochs[-1].train_loss == pytest.approx(mean.epochs[-1].train_loss, rel=1e-5)
+
+
+@pytest.mark.parametrize(("lr", "status"), [(1.99, "completed"), (2.01, "completed"), (3.0, "diverged")])
+def test_gradient_descent_on_a_quadratic_behaves_as_its_closed_form_says(lr, status):
+    sink = Sink()
+    result = train(RunConfig(model="quadratic", optimizer="sgd", lr=lr, steps=200), open_sink=sink.open)
+    assert result.status == status
+    losses = np.array([facts["loss"] for _, facts, _ in sink.steps])
+    steps = np.arange(len(losses))
+    finite = np.isfinite(losses) & (losses < 1e30)
+    assert losses[finite] == pytest.approx(0.5 * (1 - lr) ** (2.0 * steps[finite]), rel=1e-3)
+
+
+def test_divergence_is_a_result_and_its_last_row_holds_the_loss_alone():
+    sink, watcher = Sink(), Everything()
+    result = train(RunConfig(model="quadratic", lr=50.0, steps=100), host_with(watcher), sink.open)
+    assert result.status == "diverged"
+    assert result.first_bad_step == result.steps == len(sink.steps)
+    assert not math.isfinite(sink.steps[-1][1]["loss"])
+    assert sink.steps[-1][2] == {}
+    assert sink.steps[-2][2] != {}
+    assert sink.result.status == "diverged"
+    assert watcher.calls[-1] == ("on_run_end", "diverged")
+
+
+def test_a_schedule_sets_the_rate_before_each_update():
+    sink = Sink()
+    train(RunConfig(model="quadratic", lr=0.4, steps=4, schedule="inverse-sqrt"), open_sink=sink.open)
+    rates = [facts["lr"] for _, facts, _ in sink.steps]
+    assert rates == pytest.approx([0.4 / math.sqrt(step) for step in range(1, 5)])
+
+
+@attrs.define(kw_only=True)
+class Fails(Optimizer):
+    name = "fails"
+
+    def update(self, params, grads, state, step):
+        raise RuntimeError("on purpose")
+
+
+class FailingRecorder:
+    name = "failing"
+
+    def signals(self, run):
+        return (Signal("x", every=2),)
+
+    def record(self, step, quantities):
+        raise RuntimeError("on purpose")
+
+
+class FailingObserver:
+    @hookimpl
+    def on_backward(self, step):
+        raise RuntimeError("on purpose")
+
+
+@pytest.mark.parametrize(
+    ("plugin", "optimizer", "part"),
+    [
+        (brings("optimizers", Fails), "fails", "optimizer 'fails' of plugin 'test-0' failed at step 1"),
+        (brings("recorders", FailingRecorder), "sgd", "recorder 'failing' of plugin 'test-0' failed at step 1"),
+        (FailingObserver(), "sgd", "plugin 'test-0' failed in on_backward"),
+    ],
+)
+def test_what_a_plugin_raises_fails_the_run_with_its_name(plugin, optimizer, part):
+    sink, watcher = Sink(), Everything()
+    result = train(RunConfig(model="quadratic", optimizer=optimizer, steps=3), host_with(plugin, watcher), sink.open)
+    assert result.status == "failed"
+    assert part in result.why
+    assert "on purpose" in result.why
+    assert watcher.calls[-2:] == [("on_run_error", result.why), ("on_run_end", "failed")]
+    assert sink.result == attrs.evolve(result, path=None)
+
+
+def test_a_sink_that_cannot_write_is_an_error_and_everybody_hears_of_it():
+    class Full(Sink):
+        def write_step(self, step, facts, recorded):
+            raise FileError("the disk is full")
+
+    sink, watcher = Full(), Everything()
+    with pytest.raises(FileError, match="the disk is full"):
+        train(RunConfig(model="quadratic", steps=3), host_with(watcher), sink.open)
+    assert [call[0] for call in watcher.calls[-2:]] == ["on_run_error", "on_run_end"]
+    assert sink.closed
+
+
+def test_an_interrupted_run_keeps_what_it_had():
+    class Stops:
+        @hookimpl
+        def on_step(self, step):
+            if step == 3:
+                raise KeyboardInterrupt
+
+    sink = Sink()
+    result = train(RunConfig(model="quadratic", steps=9), host_with(Stops()), sink.open)
+    assert (result.status, result.steps) == ("interrupted", 2)
+    assert len(sink.steps) == 2
+    assert sink.closed
+    assert sink.result is None
+
+
+class Watches:
+    """Asks for single quantities on different schedules."""
+
+    name = "watches"
+    seen: list = []  # noqa: RUF012
+
+    def signals(self, run):
+        return (
+            Signal("all", every=1, needs=("params",)),
+            Signal("third", every=3, needs=("update", "state")),
+            Signal("last", every="epoch", needs=("probe_logits",)),
+        )
+
+    def record(self, step, quantities):
+        self.seen.append((step, sorted(quantities)))
+        if "update" in quantities:
+            assert np.abs(quantities["update"].flat).max() > 0
+        return {"all": 0.0, "third": 0.0, "last": 0.0}
+
+
+def test_a_recorder_is_handed_what_its_due_signals_need_and_nothing_else():
+    Watches.seen.clear()
+    train(small(steps=4, optimizer="adam"), host_with(brings("recorders", Watches)), Sink().open)
+    assert Watches.seen == [
+        (1, ["params", "state", "update"]),
+        (2, ["params"]),
+        (3, ["params"]),
+        (4, ["params", "state", "update"]),
+        (4, ["probe_logits"]),
+    ]
+
+
+def test_an_observer_costs_no_quantities_that_nobody_asked_for(monkeypatch):
+    from optiscope.engine.evaluate import Evaluator
+
+    asked = []
+    monkeypatch.setattr(Evaluator, "outputs", lambda self, *args: asked.append(1))
+    train(small(steps=2), create_manager(block=["gradient-angle"]))
+    asked_without_sink = len(asked)
+    assert asked_without_sink == 0
+
+
+def test_the_update_a_recorder_sees_is_what_the_optimizer_did():
+    class Sees:
+        name = "sees"
+
+        def signals(self, run):
+            return (Signal("gap", needs=("update", "grads")),)
+
+        def record(self, step, quantities):
+            gap = quantities["update"].flat + 0.01 * quantities["grads"].flat
+            return {"gap": float(np.abs(gap).max())}
+
+    sink = Sink()
+    train(small(steps=3), host_with(brings("recorders", Sees)), sink.open)
+    assert max(recorded["sees"]["gap"] for _, _, recorded in sink.steps) < 1e-7
+
+
+def test_epochs_cycle_and_the_last_may_be_cut_short():
+    result = train(small(steps=10))
+    assert [(record.epoch, record.step) for record in result.epochs] == [(1, 4), (2, 8), (3, 10)]
+    whole = train(small(steps=None, epochs=2))
+    assert whole.steps == 8
+
+
+def test_lr_given_goes_before_the_option_and_the_default():
+    assert prepare(small()).info.lr == SGD().lr
+    assert prepare(small(options=SMALL | {"sgd": {"lr": 0.5}})).info.lr == 0.5
+    assert prepare(small(lr=0.25, options=SMALL | {"sgd": {"lr": 0.5}})).info.lr == 0.25

@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+
+from optiscope.optim import SGD
+from optiscope.optim.base import BLOCK
+from optiscope.params import Parameters
+
+
+def quadratic(optimizer, curvature, steps, start=1.0):
+    """Where `steps` updates on (curvature / 2) w^2 lead from `start`, in float64."""
+    params = Parameters.from_arrays({"w": [start]}, np.float64)
+    state = optimizer.init(params)
+    for step in range(1, steps + 1):
+        optimizer.update(params, params.like(curvature * params.flat), state, step)
+    return params.flat[0]
+
+
+@pytest.mark.parametrize(("lr", "curvature", "decay"), [(0.1, 3.0, 0.0), (0.5, 3.9, 0.0), (0.1, 3.0, 0.7)])
+def test_a_quadratic_shrinks_by_the_same_factor_every_step(lr, curvature, decay):
+    got = quadratic(SGD(lr=lr, weight_decay=decay), curvature, 20)
+    assert got == pytest.approx((1 - lr * (curvature + decay)) ** 20, rel=1e-12)
+
+
+@pytest.mark.parametrize(("curvature", "decay"), [(4.0, 0.0), (4.0, 0.5), (100.0, 0.0)])
+def test_stable_lr_is_the_edge(curvature, decay):
+    edge = SGD(weight_decay=decay).stable_lr(curvature)
+    assert edge == pytest.approx(2 / (curvature + decay))
+    assert abs(quadratic(SGD(lr=edge * 0.99, weight_decay=decay), curvature, 2000)) < 1e-6
+    assert abs(quadratic(SGD(lr=edge, weight_decay=decay), curvature, 2000)) == pytest.approx(1, abs=1e-9)
+    assert abs(quadratic(SGD(lr=edge * 1.01, weight_decay=decay), curvature, 2000)) > 1e6
+
+
+def test_sgd_keeps_no_state():
+    assert SGD().init(Parameters({"w": (3,)})) == {}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+@pytest.mark.parametrize("size", [1, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 12_345])
+def test_blocks_give_what_one_block_gives_in_the_dtype_of_the_parameters(size, decay, dtype):
+    rng = np.random.default_rng(size)
+    w, g = rng.standard_normal((2, size)).astype(dtype)
+    params, grads = (Parameters.from_arrays({"w": array}, dtype) for array in (w, g))
+    SGD(lr=0.3, weight_decay=decay).update(params, grads, {}, 1)
+    lr, rate = dtype(0.3), dtype(0.3 * decay)
+    np.testing.assert_array_equal(params.flat, w - (g * lr + rate * w) if decay else w - g * lr)
+    assert params.dtype == dtype
+    np.testing.assert_array_equal(grads.flat, g)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"lr": 0}, "a learning rate must be a finite number above zero, not 0"),
+        ({"lr": float("nan")}, "not nan"),
+        ({"lr": float("inf")}, "not inf"),
+        ({"weight_decay": -0.1}, "weight_decay must be a finite number >= 0, not -0.1"),
+        ({"weight_decay": float("inf")}, "weight_decay must be a finite number >= 0, not inf"),
+    ],
+)
+def test_options_are_checked(options, message):
+    with pytest.raises(ValueError, match=message):
+        SGD(**options)
+
+
+def test_an_lr_set_later_is_checked_too():
+    optimizer = SGD()
+    with pytest.raises(ValueError, match="not -1"):
+        optimizer.lr = -1
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-6), (np.float64, 1e-12)])
+@pytest.mark.parametrize("decay", [0.0, 0.05])
+def test_a_hundred_steps_are_those_of_pytorch(decay, dtype, tolerance):
+    torch = pytest.importorskip("torch", reason="needs the dependency group 'oracle'")
+    rng = np.random.default_rng(3)
+    params = Parameters.from_arrays({"a": rng.standard_normal((7, 5)), "b": rng.standard_normal(11)}, dtype)
+    theirs = [torch.tensor(array, requires_grad=True) for array in params.values()]
+    oracle = torch.optim.SGD(theirs, lr=0.1, weight_decay=decay)
+    ours = SGD(lr=0.1, weight_decay=decay)
+    for step in range(1, 101):
+        grads = params.like(rng.standard_normal(params.flat.size).astype(dtype))
+        for tensor, grad in zip(theirs, grads.values(), strict=True):
+            tensor.grad = torch.tensor(grad)
+        oracle.step()
+        ours.update(params, grads, {}, step)
+    for tensor, array in zip(theirs, params.values(), strict=True):
+        np.testing.assert_allclose(array, tensor.detach().numpy(), rtol=tolerance, atol=tolerance)

@@ -1,0 +1,110 @@
+import json
+
+import attrs
+import pytest
+
+from optiscope.config import GridConfig
+from optiscope.errors import FileError, UsageError
+from optiscope.records import PluginInfo
+from optiscope.sweep.folder import open_folder
+
+GRID = GridConfig(optimizers=["sgd"], batch_sizes=[50], lrs=[0.1])
+PLUGINS = (PluginInfo(name="theirs", version="1", origin="test"),)
+
+
+def begun(tmp_path):
+    open_folder(tmp_path / "out", GRID, PLUGINS)
+    return tmp_path / "out"
+
+
+def test_a_folder_that_was_begun_is_refused(tmp_path):
+    out = begun(tmp_path)
+    before = (out / "grid.json").read_bytes()
+    with pytest.raises(UsageError, match=r"--resume.*--overwrite"):
+        open_folder(out, attrs.evolve(GRID, seeds=3), PLUGINS)
+    assert (out / "grid.json").read_bytes() == before
+
+
+def test_resume_begins_where_nothing_was_begun(tmp_path):
+    assert open_folder(tmp_path / "new", GRID, PLUGINS, resume=True).is_dir()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"seeds": 5}, {"lrs": [0.1, 0.2]}, {"batch_sizes": [100, 50]}, {"optimizers": ["adam", "sgd"]}, {}],
+)
+def test_resume_takes_longer_axes(tmp_path, changes):
+    out = begun(tmp_path)
+    open_folder(out, attrs.evolve(GRID, **changes), PLUGINS, resume=True)
+    held = json.loads((out / "grid.json").read_text())["grid"]
+    assert all(held[name] == value for name, value in changes.items())
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"lrs": [0.2]}, "lrs"),
+        ({"lrs": []}, "lrs"),
+        ({"optimizers": ["adam"]}, "optimizers"),
+        ({"steps": 7}, "steps is 7 now and was None"),
+        ({"model": "paper-cnn"}, "model"),
+        ({"reduction": "sum"}, "reduction"),
+        ({"options": {"sgd": {"weight_decay": 1.0}}}, "options"),
+    ],
+)
+def test_resume_refuses_any_other_difference_by_name(tmp_path, changes, part):
+    out = begun(tmp_path)
+    with pytest.raises(UsageError) as raised:
+        open_folder(out, attrs.evolve(GRID, **changes), PLUGINS, resume=True)
+    assert part in str(raised.value)
+
+
+def test_resume_refuses_fewer_seeds(tmp_path):
+    open_folder(tmp_path, attrs.evolve(GRID, seeds=3), PLUGINS)
+    with pytest.raises(UsageError, match="seeds may grow"):
+        open_folder(tmp_path, GRID, PLUGINS, resume=True)
+
+
+def test_resume_refuses_a_plugin_of_another_version(tmp_path):
+    out = begun(tmp_path)
+    with pytest.raises(UsageError, match=r"plugin theirs was 1 .* is 2 now"):
+        open_folder(out, GRID, (attrs.evolve(PLUGINS[0], version="2"),), resume=True)
+
+
+def test_overwrite_clears_what_is_ours_and_nothing_else(tmp_path):
+    out = begun(tmp_path)
+    for name in ("characterization.json", "report.html", "runs/a.h5", "runs/a.h5.lock"):
+        (out / name).write_text("old")
+    (out / "notes.txt").write_text("mine")
+    open_folder(out, GRID, PLUGINS, overwrite=True)
+    left = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
+    assert left == ["grid.json", "notes.txt"]
+
+
+@pytest.mark.parametrize("flags", [{}, {"resume": True}])
+def test_a_damaged_record_is_one_sentence(tmp_path, flags):
+    out = begun(tmp_path)
+    (out / "grid.json").write_text("{")
+    with pytest.raises(UsageError, match="overwrite"):
+        open_folder(out, GRID, PLUGINS, **flags)
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "out").write_text("")
+    with pytest.raises(UsageError, match="is a file"):
+        open_folder(tmp_path / "out", GRID, PLUGINS)
+
+
+def test_resume_and_overwrite_exclude_each_other(tmp_path):
+    with pytest.raises(UsageError, match="exclude"):
+        open_folder(tmp_path, GRID, PLUGINS, resume=True, overwrite=True)
+
+
+def test_a_folder_that_cannot_be_written_names_its_path(tmp_path, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("pathlib.Path.mkdir", refuse)
+    with pytest.raises(FileError, match="Read-only file system") as raised:
+        open_folder(tmp_path / "out", GRID, PLUGINS)
+    assert str(tmp_path / "out") in str(raised.value)

@@ -1,0 +1,95 @@
+import attrs
+import pytest
+
+from optiscope.config import GridConfig
+from optiscope.errors import UsageError
+from optiscope.sweep import expand, plan
+
+QUADRATIC = GridConfig(model="quadratic", optimizers=["sgd", "adam"], batch_sizes=[1, 2], steps=3)
+
+
+def test_a_grid_is_every_combination_once():
+    runs = expand(attrs.evolve(QUADRATIC, lrs=[0.1, 0.2, 0.3], seeds=2))
+    assert len(runs) == 2 * 2 * 3 * 2
+    assert len(set(map(repr, runs))) == len(runs)
+    assert {run.lr for run in runs} == {0.1, 0.2, 0.3}
+    assert {run.seed for run in runs} == {0, 1}
+    assert all(run.model == "quadratic" and run.steps == 3 for run in runs)
+
+
+def test_without_rates_each_optimizer_runs_at_its_own():
+    rates = {(run.info.optimizer, run.info.lr) for run in plan(QUADRATIC)}
+    assert rates == {("sgd", 0.01), ("adam", 0.001)}
+
+
+def test_the_default_is_the_papers_grid():
+    cells = {(run.optimizer, run.batch_size) for run in expand(GridConfig())}
+    assert cells == {(name, size) for name in ("sgd", "adam") for size in (50, 100, 150, 200)}
+    assert {run.info.steps for run in plan(GridConfig())} == {400}
+
+
+BITS = {
+    "seed": {"seeds": 2},
+    "lr": {"lrs": [0.5]},
+    "steps": {"steps": 4},
+    "reduction": {"reduction": "sum"},
+    "order": {"order": "reshuffle"},
+    "schedule": {"schedule": "inverse-sqrt"},
+    "kernels": {"kernels": "reference"},
+    "threads": {"threads": 2},
+    "option": {"options": {"adam": {"beta1": 0.8}, "sgd": {"weight_decay": 0.1}}},
+    "model option": {"options": {"quadratic": {"curvature": 2.0}}},
+}
+
+
+@pytest.mark.parametrize("changes", BITS.values(), ids=BITS)
+def test_whatever_changes_bits_changes_the_run_id(changes):
+    before = {run.info.run_id for run in plan(QUADRATIC)}
+    after = {run.info.run_id for run in plan(attrs.evolve(QUADRATIC, **changes))}
+    assert not before & after or (changes == {"seeds": 2} and len(after) == 2 * len(before))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"block": ["gradient-angle"]}, {"strict": True}, {"options": {"adam": {"beta1": 0.9}}}],
+    ids=["observers", "strictness", "a default, given"],
+)
+def test_what_changes_no_bits_leaves_the_run_id(changes):
+    before = [run.info.run_id for run in plan(QUADRATIC)]
+    assert [run.info.run_id for run in plan(attrs.evolve(QUADRATIC, **changes))] == before
+
+
+def test_where_the_data_lies_does_not_change_the_run_id(tmp_path):
+    from optiscope.data import Synthetic
+    from optiscope.data.cifar10 import make
+
+    ids = []
+    for name in ("here", "there"):
+        make(tmp_path / name, Synthetic(train=50, test=10))
+        grid = GridConfig(data=str(tmp_path / name), batch_sizes=[10], optimizers=["sgd"], steps=1)
+        ids.append(plan(grid)[0].info.run_id)
+    assert ids[0] == ids[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"optimizers": ["sgd", "adm"]}, "did you mean 'adam'"),
+        ({"model": "quadratc"}, "did you mean 'quadratic'"),
+        ({"model": "small-cnn", "data": "synthetc"}, "did you mean 'synthetic'"),
+        ({"model": "small-cnn", "data": "no/such/folder"}, "no folder no/such/folder"),
+        ({"model": "small-cnn", "batch_sizes": [5001]}, "5001"),
+        ({"model": "small-cnn", "train_samples": 5001}, "5001"),
+        ({"schedule": "constnt"}, "did you mean 'constant'"),
+        ({"kernels": "im2cool"}, "did you mean 'im2col'"),
+        ({"options": {"adam": {"beta3": 1}}}, "did you mean 'beta"),
+        ({"options": {"adm": {"beta1": 0.5}}}, "did you mean 'adam'"),
+        ({"options": {"adam": {"beta1": 1.5}}}, "beta1"),
+        ({"batch_sizes": [50, 50]}, "twice"),
+    ],
+)
+def test_what_cannot_be_had_is_said_before_anything_runs(changes, part):
+    with pytest.raises(UsageError) as raised:
+        plan(attrs.evolve(QUADRATIC, **changes))
+    assert part in str(raised.value)
+    assert "\n" not in str(raised.value)

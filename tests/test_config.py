@@ -1,0 +1,96 @@
+import math
+import pickle
+
+import attrs
+import pytest
+
+from optiscope.config import DEFAULT_STEPS, Common, GridConfig, RunConfig, check_lr
+
+
+@pytest.mark.parametrize("lr", [1, 0.1, 1e-30, 1e30])
+def test_a_learning_rate_is_any_finite_number_above_zero(lr):
+    check_lr(lr)
+    assert RunConfig(lr=lr).lr == lr
+    assert GridConfig(lrs=[lr]).lrs == (lr,)
+
+
+@pytest.mark.parametrize("lr", [0, -0.1, math.nan, math.inf, True, "0.1"])
+def test_anything_else_is_refused(lr):
+    for make in (lambda: check_lr(lr), lambda: RunConfig(lr=lr), lambda: GridConfig(lrs=(0.1, lr))):
+        with pytest.raises(ValueError, match="a learning rate must be a finite number above zero, not"):
+            make()
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        (RunConfig, {"batch_size": 0}, "batch_size must be a whole number >= 1, not 0"),
+        (RunConfig, {"batch_size": 2.0}, "batch_size must be a whole number >= 1, not 2.0"),
+        (RunConfig, {"batch_size": True}, "batch_size must be a whole number >= 1, not True"),
+        (RunConfig, {"seed": -1}, "seed must be a whole number >= 0, not -1"),
+        (RunConfig, {"steps": 0}, "steps must be a whole number >= 1, not 0"),
+        (RunConfig, {"epochs": -3}, "epochs must be a whole number >= 1, not -3"),
+        (RunConfig, {"train_samples": 0}, "train_samples must be a whole number >= 1, not 0"),
+        (RunConfig, {"threads": 0}, "threads must be a whole number >= 1, not 0"),
+        (RunConfig, {"reduction": "median"}, "reduction must be mean or sum, not 'median'"),
+        (RunConfig, {"order": "sorted"}, "order must be paper or reshuffle, not 'sorted'"),
+        (RunConfig, {"steps": 5, "epochs": 1}, "steps and epochs exclude each other: give one of them"),
+        (GridConfig, {"steps": 5, "epochs": 1}, "steps and epochs exclude each other: give one of them"),
+        (GridConfig, {"batch_sizes": (50, 0)}, "batch_sizes must be a whole number >= 1, not 0"),
+        (GridConfig, {"batch_sizes": ()}, "batch_sizes must name at least one"),
+        (GridConfig, {"optimizers": ()}, "optimizers must name at least one"),
+        (GridConfig, {"seeds": 0}, "seeds must be a whole number >= 1, not 0"),
+    ],
+)
+def test_values_are_checked(kind, options, message):
+    with pytest.raises(ValueError, match=message):
+        kind(**options)
+
+
+def test_the_default_grid_is_the_papers():
+    grid = GridConfig()
+    assert grid.optimizers == ("sgd", "adam")
+    assert grid.batch_sizes == (50, 100, 150, 200)
+    assert (grid.lrs, grid.seeds, grid.order, grid.reduction) == ((), 1, "paper", "mean")
+
+
+@pytest.mark.parametrize(
+    ("options", "total"),
+    [({}, DEFAULT_STEPS), ({"steps": 7}, 7), ({"epochs": 3}, 150), ({"epochs": 1}, 50)],
+)
+def test_total_steps(options, total):
+    assert Common(**options).total_steps(steps_per_epoch=50) == total
+
+
+def test_lists_become_tuples():
+    grid = GridConfig(optimizers=["adam"], batch_sizes=[10], plugins=["a.py"], block=["b"])
+    assert (grid.optimizers, grid.batch_sizes, grid.plugins, grid.block) == (("adam",), (10,), ("a.py",), ("b",))
+
+
+def test_options_are_copied_and_sorted():
+    """Equal questions must be equal configurations, whatever the order in which they were asked."""
+    asked = {"sgd": {"weight_decay": 0.1}, "adam": {"beta2": 0.9, "beta1": 0.8}}
+    config = RunConfig(options=asked)
+    asked["adam"]["beta1"] = 0.5
+    assert list(config.options) == ["adam", "sgd"]
+    assert list(config.options["adam"].items()) == [("beta1", 0.8), ("beta2", 0.9)]
+
+
+@pytest.mark.parametrize(
+    "config", [RunConfig(lr=0.1, options={"adam": {"beta1": 0.8}}), GridConfig(lrs=(0.1, 0.2), epochs=2)]
+)
+def test_a_configuration_travels_to_workers(config):
+    assert pickle.loads(pickle.dumps(config)) == config
+
+
+@pytest.mark.parametrize("kind", [RunConfig, GridConfig])
+def test_a_configuration_is_frozen_and_named_only(kind):
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        kind().model = "other"
+    with pytest.raises(TypeError, match="positional"):
+        kind("small-cnn")
+
+
+def test_evolving_checks_again():
+    with pytest.raises(ValueError, match="batch_size"):
+        attrs.evolve(RunConfig(), batch_size=-1)

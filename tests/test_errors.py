@@ -1,0 +1,26 @@
+import pytest
+
+from optiscope import errors
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "message"),
+    [
+        ("adma", ["sgd", "adam"], "unknown optimizer 'adma': did you mean 'adam'? known: adam, sgd"),
+        ("lion", ["sgd", "adam"], "unknown optimizer 'lion': known: adam, sgd"),
+        ("sgd", [], "unknown optimizer 'sgd': known: none"),
+        ("adam-insid", ["adam", "adam-inside"], "'adam-insid': did you mean 'adam-inside'? known: adam, adam-inside"),
+    ],
+)
+def test_unknown_names_what_is_known_and_what_is_near(name, known, message):
+    error = errors.unknown("optimizer", name, iter(known))
+    assert type(error) is errors.UsageError
+    assert str(error).endswith(message)
+
+
+def test_a_data_error_is_a_usage_error_and_all_are_ours():
+    assert issubclass(errors.DataError, errors.UsageError)
+    for kind in (errors.UsageError, errors.FileError, errors.PluginError):
+        assert issubclass(kind, errors.OptiscopeError)
+    assert not issubclass(errors.FileError, errors.UsageError)
+    assert not issubclass(errors.PluginError, errors.UsageError)
