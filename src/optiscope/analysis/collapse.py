@@ -9,7 +9,8 @@ Three things must come together, for each alone happens to healthy runs:
 
 - the median IQR of the last tenth is at most 1.3, the geometric mean of the pilot's two values (a slow run too is
   small, at the start);
-- it is at most half of the largest running median over 5 steps before it (a slow run does not fall);
+- it is at most a quarter of the largest running median over 5 steps before it, by the same reasoning on the ratio of
+  the two values (the spread of a slow run halves at first, while the network unlearns its random guesses);
 - the median loss of the last tenth is at least log 2 (outputs that do not depend on the image cannot have a loss
   under the entropy of the labels, log 2 for two balanced classes; a well-trained network whose wrong logits are
   all alike, or a quadratic at its minimum, has a smaller one).
@@ -27,7 +28,7 @@ from optiscope.analysis.robust import Floats, running_median
 
 RULE = "provisional-1"
 LIMIT = 1.3
-FALL = 0.5
+FALL = 0.25
 WINDOW = 5
 LEAST_LOSS = math.log(2)
 
