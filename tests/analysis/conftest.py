@@ -14,7 +14,7 @@ def noise(n, phi, rng):
 FAULTS = {
     "spike": lambda e, size: np.where(np.arange(e.size) == 280, e + size, e),
     "step": lambda e, size: np.where(np.arange(e.size) >= 250, e - size, e),
-    "variance": lambda e, size: np.where(np.arange(e.size) >= 250, e * size, e),
+    "noise": lambda e, size: np.where(np.arange(e.size) >= 250, e * size, e),
     "oscillation": lambda e, size: (
         e + size * np.clip((np.arange(e.size) - 100) / 300, 0, None) * (-1.0) ** np.arange(e.size)
     ),

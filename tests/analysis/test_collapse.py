@@ -18,7 +18,7 @@ def spread(start, middle, end, n=400):
         (spread(0.5, 5.0, 5.5), "pass"),
         (spread(0.5, 5.0, 2.0), "pass"),
         (spread(0.4, 0.4, 0.5), "pass"),
-        (spread(0.5, 0.45, 0.4), "pass"),
+        (spread(0.85, 0.45, 0.4), "pass"),
         (np.zeros(400), "fail"),
     ],
 )

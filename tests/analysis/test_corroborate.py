@@ -27,7 +27,7 @@ def test_a_loss_that_jumps_up_at_the_time_is_a_witness(loss):
 
 
 @pytest.mark.parametrize(
-    ("at", "by", "name"), [(299, -2, "X"), (150, 2, "X"), (299, 2, "V"), (299, 2, "D")], ids="down early v d".split()
+    ("at", "by", "name"), [(299, -2, "X"), (150, 2, "X"), (299, 2, "V"), (299, 2, "D")], ids=["down", "early", "V", "D"]
 )
 def test_another_way_or_another_time_is_none(loss, at, by, name):
     loss[at] += by

@@ -1,5 +1,7 @@
 """The envelope against noise that is known to be healthy, and against faults that were put in."""
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -83,7 +85,7 @@ def test_a_shift_is_found_where_it_is(ar1):
     assert "D" in [alarm.name for alarm in found.alarms]
     shift = next(alarm for alarm in found.alarms if alarm.name == "D")
     assert shift.steps[0] == pytest.approx(261, abs=5)
-    assert shift.steps[1] == 400
+    assert shift.steps[1] == shift.steps[0] + 50
 
 
 def test_a_rough_envelope_alarms_by_r(ar1):
@@ -94,7 +96,7 @@ def test_a_rough_envelope_alarms_by_r(ar1):
 
 
 def test_a_roughness_whose_interval_reaches_the_limit_is_undecided(ar1):
-    q05, iqr = healthy(np.random.default_rng(9), ar1, phi=0)
+    q05, _ = healthy(np.random.default_rng(9), ar1, phi=0)
     sigma = measure(q05, 100).sigma
     found = envelope(q05, np.full(400, sigma / 0.49), 100)
     assert found.result == "undecided"
@@ -127,31 +129,48 @@ def test_no_spread_says_nothing(ar1):
     assert envelope(q05, np.zeros(400), 100).result == "undecided"
 
 
+TRIALS = int(os.environ.get("OPTISCOPE_TRIALS", "0"))
+"""How often the two tests below try; by default as often as a quick test can. docs/labels.md gives the command."""
+
+
 @pytest.mark.parametrize("phi", [0.0, 0.5, 0.9])
 def test_false_alarms_on_correlated_noise_stay_near_five_percent(ar1, phi):
-    # of 40 trials at 5 % more than 6 alarm with a probability of 0.003; with textbook CUSUM limits all would at 0.9
-    rng = np.random.default_rng(20)
-    alarms = sum(bool(measure(ar1(400, phi, rng), 100).alarms) for _ in range(40))
-    assert alarms <= 6
+    rng, trials = np.random.default_rng(20), TRIALS or 40
+    alarms = sum(bool(measure(ar1(400, phi, rng) - np.log(STEPS), 100).alarms) for _ in range(trials))
+    print(f"false alarms at correlation {phi}: {alarms} of {trials}")
+    assert alarms <= 0.05 * trials + 3 * np.sqrt(0.05 * 0.95 * trials)
+
+
+LONG_MEMORY = pytest.mark.xfail(reason="300 steps of noise with correlation 0.9 hold a dozen independent values")
 
 
 @pytest.mark.parametrize(
     ("fault", "size", "phi", "power"),
     [
+        ("spike", 5, 0.0, 0.4),
         ("spike", 6, 0.0, 0.9),
+        ("spike", 6, 0.5, 0.8),
         ("spike", 6, 0.9, 0.9),
         ("step", 2, 0.0, 0.9),
+        ("step", 20, 0.0, 0.9),
+        ("step", 2, 0.5, 0.6),
         ("step", 3, 0.5, 0.9),
-        ("variance", 2, 0.0, 0.9),
-        ("variance", 2, 0.5, 0.9),
-        ("variance", 3, 0.9, 0.9),
+        pytest.param("step", 2, 0.9, 0.9, marks=LONG_MEMORY),
+        ("noise", 1.4142, 0.0, 0.4),
+        ("noise", 2, 0.0, 0.9),
+        ("noise", 2, 0.5, 0.9),
+        ("noise", 2, 0.9, 0.6),
+        ("noise", 3, 0.9, 0.9),
         ("oscillation", 2, 0.0, 0.9),
+        ("oscillation", 2, 0.9, 0.9),
     ],
 )
 def test_faults_are_found(ar1, faults, fault, size, phi, power):
-    rng = np.random.default_rng(21)
-    found = [bool(measure(faults[fault](ar1(400, phi, rng), size), 100).alarms) for _ in range(10)]
-    assert np.mean(found) >= power
+    rng, trials = np.random.default_rng(21), TRIALS or 10
+    found = [measure(faults[fault](ar1(400, phi, rng), size) - np.log(STEPS), 100).alarms for _ in range(trials)]
+    rate = np.mean([bool(alarms) for alarms in found])
+    print(f"{fault} {size} at correlation {phi}: found {rate:.2f}")
+    assert rate >= power
 
 
 SERIES = arrays.arrays(

@@ -49,13 +49,13 @@ def test_jeffreys_agrees_with_a_published_value():
 
 @pytest.mark.parametrize(("k", "n", "confidence"), [(-1, 3, 0.95), (4, 3, 0.95), (1, 3, 0.0), (1, 3, 1.0)])
 def test_jeffreys_refuses_nonsense(k, n, confidence):
-    with pytest.raises(ValueError, match="must lie|lies between"):
+    with pytest.raises(ValueError, match=r"must lie|lies between"):
         jeffreys(k, n, confidence)
 
 
 @pytest.mark.parametrize(("a", "b", "p"), [(0, 1, 0.5), (1, -1, 0.5), (1, 1, 1.5)])
 def test_the_quantile_refuses_nonsense(a, b, p):
-    with pytest.raises(ValueError, match="beta distribution|probability"):
+    with pytest.raises(ValueError, match=r"beta distribution|probability"):
         beta_quantile(p, a, b)
 
 

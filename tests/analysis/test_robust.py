@@ -60,18 +60,29 @@ def test_resampled_series_keep_variance_and_correlation(phi):
     assert np.std(again) == pytest.approx(np.std(x), rel=0.1)
 
 
+def constant(size):
+    return np.full((size, 1), size**-0.5)
+
+
+def test_a_trend_and_a_step_are_removed_together():
+    t = np.arange(50, 400.0)
+    y = 7 - 3 * np.log(t) + 5 * (t >= 200)
+    rest = robust.remove_step(y, np.array(149), robust.log_trend(t))
+    np.testing.assert_allclose(rest, 0, atol=1e-10)
+
+
 def test_cusum_finds_where_a_step_is():
     y = np.random.default_rng(6).standard_normal(300)
     y[180:] += 2
-    statistic, peak = robust.cusum(y)
+    statistic, peak = robust.cusum(y, constant(300))
     assert 175 <= int(peak) <= 183
     assert float(statistic) > 3
 
 
 def test_cusum_of_noise_follows_the_brownian_bridge():
     # sup of the absolute Brownian bridge: median 0.828, 95 % quantile 1.358 (Kolmogorov)
-    y = np.random.default_rng(7).standard_normal((2000, 2000))
-    statistic, _ = robust.cusum(y)
+    y = np.random.default_rng(7).standard_normal((1000, 2000))
+    statistic, _ = robust.cusum(y, constant(2000))
     assert np.median(statistic) == pytest.approx(0.828, rel=0.04)
     assert np.quantile(statistic, 0.95) == pytest.approx(1.358, rel=0.05)
 

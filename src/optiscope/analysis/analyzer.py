@@ -21,9 +21,9 @@ Floats = npt.NDArray[np.float64]
 class RunRecord(Protocol):
     """A run as it was recorded: what `optiscope.open_run` returns, live or finished.
 
-    `steps` and `epochs` map the names of STORAGE's `/step` and `/epoch` datasets to arrays, trimmed to the rows
-    that were committed. `config` holds optimizer, optimizer_options, batch_size, lr, seed, reduction, model, data,
-    steps and steps_per_epoch.
+    `steps` and `epochs` map the names of the file's `/step` and `/epoch` datasets to arrays, trimmed to the rows
+    that were committed; `plugins` holds what other recorders wrote. `config` holds optimizer, optimizer_options,
+    batch_size, lr, seed, reduction, model, data, steps and steps_per_epoch.
     """
 
     @property
@@ -59,6 +59,11 @@ class RunRecord(Protocol):
     @property
     def epochs(self) -> Mapping[str, npt.NDArray[Any]]:
         """One row an epoch."""
+        ...
+
+    @property
+    def plugins(self) -> Mapping[str, Mapping[str, npt.NDArray[Any]]]:
+        """What other recorders wrote: recorder to signal to array."""
         ...
 
 

@@ -9,7 +9,8 @@ Three things must come together, for each alone happens to healthy runs:
 
 - the median IQR of the last tenth is at most 1.3, the geometric mean of the pilot's two values (a slow run too is
   small, at the start);
-- it is at most half of the largest running median (over 51 steps) before it (a slow run does not fall);
+- it is at most a quarter of the largest running median over 5 steps before it, by the same reasoning on the ratio of
+  the two values (the spread of a slow run halves at first, while the network unlearns its random guesses);
 - the median loss of the last tenth is at least log 2 (outputs that do not depend on the image cannot have a loss
   under the entropy of the labels, log 2 for two balanced classes; a well-trained network whose wrong logits are
   all alike, or a quadratic at its minimum, has a smaller one).
@@ -27,7 +28,8 @@ from optiscope.analysis.robust import Floats, running_median
 
 RULE = "provisional-1"
 LIMIT = 1.3
-FALL = 0.5
+FALL = 0.25
+WINDOW = 5
 LEAST_LOSS = math.log(2)
 
 
@@ -44,15 +46,14 @@ def collapse(iqr: Floats, loss: Floats) -> Finding:
     tenth = last_tenth(n)
     if not (np.isfinite(iqr).all() and np.isfinite(loss[-tenth:]).all()):
         return _finding("undecided", "the spread of the logits is not finite throughout", n)
-    width = min(51, n - tenth if (n - tenth) % 2 else n - tenth - 1)
-    levels = running_median(iqr[:-tenth], width)
-    end, peak = float(np.median(iqr[-tenth:])), float(levels.max())
+    levels = running_median(iqr, WINDOW)
+    end, peak = float(np.median(iqr[-tenth:])), float(levels[:-tenth].max())
     said = f"the spread of the logits (IQR) ends at {end:.3g}, after at most {peak:.3g} before"
     if end > LIMIT or end > FALL * peak:
         return _finding("pass", said, n, end)
     if float(np.median(loss[-tenth:])) < LEAST_LOSS:
         return _finding("pass", f"{said}, with a loss too small for a network that says nothing", n, end)
-    wide = np.flatnonzero(running_median(iqr, width) > min(LIMIT, FALL * peak))
+    wide = np.flatnonzero(levels > min(LIMIT, FALL * peak))
     first = int(wide[-1]) + 2 if wide.size else 1
     return _finding("fail", f"{said}: the output hardly depends on the input", n, end, first)
 

@@ -105,9 +105,9 @@ def measure(values: Floats, burn: int) -> Envelope | None:
     t = np.arange(burn + 1, values.size + 1, dtype=np.float64)
     basis = robust.log_trend(t)
     level = robust.remove_trend(values[burn:], basis)
-    cusum, peak = robust.cusum(level)
+    cusum, peak = robust.cusum(level, basis)
     excursion, growth = robust.largest(residual), robust.growth(residual)
-    chance = _chance(robust.remove_step(level, peak), basis)
+    chance = _chance(robust.remove_step(level, peak, basis), basis)
     sigma = robust.MAD_TO_SIGMA * float(robust.mad(residual))
     shift = abs(robust.jump(level, int(peak) + 1, WINDOW)) / sigma
     excursions = robust.TAIL + (chance.excursion - robust.TAIL) * robust.tail_stretch(residual)
@@ -164,7 +164,7 @@ def _chance(noise: Floats, basis: Floats) -> _Chance:
     series = robust.resample(noise, phi, wider, count, rng)
     rough = robust.coarse_residual(series, WINDOW, stride)
     sigma = robust.mad(rough)
-    cusum, _ = robust.cusum(robust.remove_trend(series[:, :size], basis))
+    cusum, _ = robust.cusum(series[:, :size], basis)
     return _Chance(robust.largest(smooth), robust.growth(rough), cusum, sigma / np.median(sigma))
 
 

@@ -128,32 +128,30 @@ def growth(r: Floats) -> Floats:
     return np.asarray(np.log(mad(r[..., half:]) / mad(r[..., :half])))
 
 
-def remove_step(y: Floats, peak: npt.NDArray[np.intp]) -> Floats:
-    """Return `y`, [..., T], less its means up to index `peak` ([...]) and after it."""
-    before = np.arange(y.shape[-1]) <= np.asarray(peak)[..., None]
-    count = np.count_nonzero(before, axis=-1, keepdims=True)
-    mean_before = np.sum(y * before, axis=-1, keepdims=True) / count
-    mean_after = np.sum(y * ~before, axis=-1, keepdims=True) / (y.shape[-1] - count)
-    return np.asarray(y - np.where(before, mean_before, mean_after))
+def remove_step(y: Floats, peak: npt.NDArray[np.intp], basis: Floats) -> Floats:
+    """Return `y`, [..., T], less its least-squares fit by `basis` and a step after index `peak`, [...], together."""
+    y = remove_trend(y, basis)
+    step = remove_trend((np.arange(y.shape[-1]) > np.asarray(peak)[..., None]).astype(np.float64), basis)
+    height = np.sum(y * step, axis=-1, keepdims=True) / np.sum(step**2, axis=-1, keepdims=True)
+    return np.asarray(y - height * step)
 
 
-def cusum(y: Floats) -> tuple[Floats, npt.NDArray[np.intp]]:
-    """Return the autocorrelation-robust CUSUM of `y`, [..., T], and where it peaks.
+def cusum(y: Floats, basis: Floats) -> tuple[Floats, npt.NDArray[np.intp]]:
+    """Return the autocorrelation-robust CUSUM of `y`, [..., T], less its trend, and where it peaks.
 
-    D = max_t abs(sum_(i <= t) y_i) / (s sqrt(T)), with s^2 = sigma_e^2 / (1 - phi)^2 the long-run variance of an
-    AR(1) process, estimated after taking out a step at the peak: a real step would otherwise pass for correlation
-    and hide itself. The peak is the last index before the change.
+    D = max_t abs(sum_(i <= t) u_i) / (s sqrt(T)), u the residual of the fit by the orthonormal `basis`, [T, k]
+    (a constant is in its span), s^2 = sigma_e^2 / (1 - phi)^2 the long-run variance of an AR(1) process, estimated
+    with a step at the peak fitted too: a real step would otherwise pass for correlation and hide itself. The peak is
+    the last index before the change.
     """
-    size = y.shape[-1]
-    y = y - np.mean(y, axis=-1, keepdims=True)
-    sums = np.abs(np.cumsum(y, axis=-1))[..., :-1]
+    sums = np.abs(np.cumsum(remove_trend(y, basis), axis=-1))[..., :-1]
     peak = np.argmax(sums, axis=-1)
     height = np.take_along_axis(sums, peak[..., None], axis=-1)[..., 0]
-    rest = remove_step(y, peak)
+    rest = remove_step(y, peak, basis)
     phi = lag_one(rest)
     noise = rest[..., 1:] - phi[..., None] * rest[..., :-1]
     long_run = np.sqrt(np.mean(noise**2, axis=-1)) / (1 - phi)
-    return height / (long_run * np.sqrt(size)), peak
+    return height / (long_run * np.sqrt(y.shape[-1])), peak
 
 
 def jump(y: Floats, at: int, window: int = 51) -> float:

@@ -1,0 +1,107 @@
+import pytest
+
+from optiscope.labels import RunVerdict, form_cells, probability
+
+CONFIG = {
+    "optimizer": "adam",
+    "optimizer_options": {"beta1": 0.9},
+    "batch_size": 100,
+    "lr": 1e-3,
+    "reduction": "mean",
+    "model": "small-cnn",
+    "data": "synthetic",
+}
+
+
+def run(verdict, seed=0):
+    return RunVerdict(
+        run_id=f"r{seed}",
+        seed=seed,
+        path=f"runs/r{seed}.h5",
+        status="completed",
+        verdict=verdict,
+        outcome="trained",
+        dynamics="not measured",
+        signal="steady",
+        why="because",
+        first_step=None,
+        findings=(),
+    )
+
+
+def cell_of(verdicts, **more):
+    runs = [(CONFIG | {"seed": seed}, run(verdict, seed)) for seed, verdict in enumerate(verdicts)]
+    (cell,) = form_cells(runs, **more)
+    return cell
+
+
+@pytest.mark.parametrize("verdict", ["stable", "unstable", "undecided"])
+def test_one_seed_gives_its_verdict_and_says_so(verdict):
+    cell = cell_of([verdict])
+    assert (cell.verdict, cell.confidence) == (verdict, "one seed")
+
+
+@pytest.mark.parametrize(
+    ("stable", "unstable", "undecided", "verdict"),
+    [
+        (3, 0, 0, "undecided"),
+        (4, 0, 0, "stable"),
+        (0, 3, 0, "undecided"),
+        (0, 4, 0, "unstable"),
+        (3, 0, 5, "undecided"),
+        (4, 0, 5, "stable"),
+        (9, 1, 0, "stable"),
+        (5, 5, 0, "undecided"),
+        (0, 0, 4, "undecided"),
+        (1, 0, 1, "undecided"),
+    ],
+)
+def test_a_cell_is_decided_when_the_interval_lies_on_one_side(stable, unstable, undecided, verdict):
+    cell = cell_of(["stable"] * stable + ["unstable"] * unstable + ["undecided"] * undecided)
+    assert (cell.verdict, cell.confidence) == (verdict, 0.95)
+    p = cell.p_unstable
+    assert (p.unstable, p.decided, p.undecided) == (unstable, stable + unstable, undecided)
+
+
+def test_less_confidence_decides_sooner():
+    assert cell_of(["stable"] * 3, confidence=0.9).verdict == "stable"
+
+
+def test_the_mean_is_the_posteriors():
+    p = probability([run("unstable"), run("stable"), run("stable"), run("undecided")])
+    assert p.mean == pytest.approx(1.5 / 4)
+    assert p.low < p.mean < p.high
+
+
+def test_nothing_decided_leaves_everything_open():
+    p = probability([run("undecided")])
+    assert (p.mean, p.low, p.high) == (0.5, 0, 1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"optimizer": "sgd"},
+        {"optimizer_options": {"beta1": 0.8}},
+        {"batch_size": 50},
+        {"lr": 0.1},
+        {"reduction": "sum"},
+        {"model": "paper-cnn"},
+        {"data": "cifar10"},
+    ],
+)
+def test_whatever_a_run_was_makes_a_cell_of_its_own(change):
+    assert len(form_cells([(CONFIG, run("stable")), (CONFIG | change, run("stable"))])) == 2
+
+
+def test_cells_and_runs_come_in_order():
+    runs = [
+        (CONFIG | {"batch_size": batch, "optimizer": name}, run("stable", seed))
+        for name in ("sgd", "adam")
+        for batch in (200, 50)
+        for seed in (1, 0)
+    ]
+    cells = form_cells(runs)
+    order = [(cell.optimizer, cell.batch_size) for cell in cells]
+    assert order == [("adam", 50), ("adam", 200), ("sgd", 50), ("sgd", 200)]
+    assert [found.seed for found in cells[0].runs] == [0, 1]

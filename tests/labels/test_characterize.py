@@ -1,0 +1,174 @@
+"""From recorded runs to verdicts, with the built-in analyzers."""
+
+import attrs
+import numpy as np
+import pytest
+
+from optiscope.analysis import Finding
+from optiscope.builtin.analyzers import ANALYZERS
+from optiscope.errors import UsageError
+from optiscope.labels import label_folder, label_run
+from optiscope.records import RunInfo, RunResult
+from optiscope.storage import RunWriter, schema
+
+
+@pytest.fixture
+def analyzers():
+    return [analyzer() for analyzer in ANALYZERS]
+
+
+def result_of(verdict, name):
+    return next(finding for finding in verdict.findings if finding.name == name)
+
+
+def test_a_healthy_run_is_stable(make_run, analyzers):
+    verdict = label_run(make_run(), analyzers)
+    assert (verdict.verdict, verdict.outcome, verdict.signal) == ("stable", "trained", "steady")
+    assert [finding.result for finding in verdict.findings] == ["pass"] * 4
+
+
+def test_a_dead_network_is_failed_and_not_stable(make_run, steps, analyzers):
+    rng = np.random.default_rng(1)
+    steps["loss"] = np.log(10) + 0.01 * rng.standard_normal(400)
+    steps["logits_q05"] = np.full(400, -0.1)
+    steps["logits_iqr"] = np.where(np.arange(400) < 10, 1.0, 0.05)
+    verdict = label_run(make_run(steps), analyzers)
+    assert (verdict.verdict, verdict.outcome) == ("unstable", "failed: collapsed")
+
+
+def test_a_run_that_hit_a_number_that_is_none_is_unstable(make_run, steps, analyzers):
+    cut = {name: values[:120].copy() for name, values in steps.items()}
+    cut["loss"][-1] = np.nan
+    verdict = label_run(make_run(cut, status="diverged"), analyzers)
+    assert (verdict.verdict, verdict.outcome, verdict.first_step) == ("unstable", "failed: non-finite", 120)
+
+
+def test_a_run_that_diverged_early_is_unstable(make_run, steps, analyzers):
+    cut = {name: values[:3].copy() for name, values in steps.items()}
+    assert label_run(make_run(cut, status="diverged"), analyzers).verdict == "unstable"
+
+
+def test_a_loss_that_grows_without_end_is_unstable(make_run, steps, analyzers):
+    steps["loss"] = 2.3 * np.exp(np.arange(400) / 5)
+    assert label_run(make_run(steps), analyzers).outcome == "failed: diverged"
+
+
+def test_spikes_in_signal_and_loss_together_are_unstable(make_run, steps, analyzers):
+    steps["logits_q05"][250] *= 4
+    alone = label_run(make_run(steps), analyzers)
+    assert (alone.verdict, alone.signal) == ("undecided", "rough: X")
+    steps["loss"][250] += 3
+    assert label_run(make_run(steps), analyzers).verdict == "unstable"
+
+
+def test_a_short_run_is_undecided(make_run, steps, analyzers):
+    cut = {name: values[:240] for name, values in steps.items()}
+    verdict = label_run(make_run(cut), analyzers)
+    assert (verdict.verdict, verdict.outcome, verdict.signal) == ("undecided", "trained", "undecided")
+    assert "too few" in verdict.why
+
+
+def test_a_run_without_the_series_is_undecided(make_run, analyzers):
+    verdict = label_run(make_run({"loss": np.ones(0)}), analyzers)
+    assert verdict.verdict == "undecided"
+    assert {finding.result for finding in verdict.findings} == {"undecided"}
+
+
+@attrs.frozen
+class Broken:
+    name = "broken"
+    rule_version = "3"
+    axis = "report"
+    required: bool = False
+    returns: object = None
+
+    def analyze(self, run):
+        if self.returns is None:
+            raise ValueError("one\nand two")
+        return self.returns
+
+
+@pytest.mark.parametrize(("required", "verdict"), [(False, "stable"), (True, "undecided")])
+def test_an_analyzer_that_raises_is_disabled_and_recorded(make_run, analyzers, required, verdict):
+    found = label_run(make_run(), [Broken(required), *analyzers])
+    broken = result_of(found, "broken")
+    assert (broken.result, broken.rule_version) == ("error", "3")
+    assert broken.why == "analyzer 'broken' was disabled: ValueError: one and two"
+    assert found.verdict == verdict
+    assert result_of(found, "outcome").result == "pass"
+
+
+def test_what_is_no_finding_is_an_error_too(make_run):
+    broken = label_run(make_run(), [Broken(returns="steady")]).findings[0]
+    assert broken.result == "error"
+    assert "str" in broken.why
+
+
+def test_a_keyboard_interrupt_is_not_a_finding(make_run):
+    class Interrupted(Broken):
+        def analyze(self, run):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        label_run(make_run(), [Interrupted()])
+
+
+INFO = RunInfo(
+    run_id="adam-0",
+    optimizer="adam",
+    optimizer_options={"beta1": 0.9},
+    model="small-cnn",
+    model_options={},
+    data="synthetic",
+    data_digest="d" * 64,
+    batch_size=100,
+    lr=1e-3,
+    seed=0,
+    reduction="mean",
+    steps=400,
+    steps_per_epoch=50,
+    epochs=8,
+    train_samples=5000,
+    test_samples=500,
+    probe_size=256,
+    parameters=(("a", (2,)), ("b", (2,)), ("c", (2,))),
+    output="logits",
+    outputs=10,
+    class_names=tuple("abcdefghij"),
+    config={},
+)
+
+
+def record(folder, info, steps):
+    signals = {"step": schema.CORE["step"](info)}
+    writer = RunWriter.create(folder / "runs" / f"{info.run_id}.h5", info, signals)
+    for step in range(1, info.steps + 1):
+        values = {signal.name: steps.get(signal.name, np.zeros(400))[step - 1] for signal in signals["step"]}
+        facts = {"loss": steps["loss"][step - 1], "accuracy": 0.5, "lr": 1e-3, "wall_time": 0.1 * step}
+        writer.write_step(step, facts, {"step": values})
+    writer.finish(RunResult(run_id=info.run_id, status="completed", steps=info.steps, digest="ab" * 32))
+
+
+def test_a_folder_of_run_files_becomes_a_characterization(tmp_path, make_run, steps, analyzers):
+    (tmp_path / "runs").mkdir()
+    record(tmp_path, INFO, steps)
+    dead = steps | {"loss": np.full(400, 2.3)}
+    record(tmp_path, attrs.evolve(INFO, run_id="sgd-0", optimizer="sgd"), dead)
+    found = label_folder(tmp_path, analyzers)
+    assert [(cell.optimizer, cell.verdict, cell.confidence) for cell in found.cells] == [
+        ("adam", "stable", "one seed"),
+        ("sgd", "unstable", "one seed"),
+    ]
+    assert found.cells[0].runs[0].path == "runs/adam-0.h5"
+    assert found.cells[0].options == {"beta1": 0.9}
+    assert set(found.versions) == {"optiscope", "numpy", "python"}
+
+
+def test_a_folder_without_run_files_says_so(tmp_path):
+    with pytest.raises(UsageError, match="no run files"):
+        label_folder(tmp_path, [])
+
+
+def test_findings_are_frozen_and_know_their_words():
+    with pytest.raises(ValueError, match="result"):
+        Finding(name="x", rule_version="1", result="perhaps", why="")

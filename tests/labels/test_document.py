@@ -1,0 +1,104 @@
+import json
+
+import attrs
+import numpy as np
+import pytest
+
+from optiscope.analysis import Finding
+from optiscope.errors import FileError
+from optiscope.labels import FILE_NAME, Characterization, RunVerdict, form_cells
+
+
+@pytest.fixture
+def characterization(make_run):
+    findings = (
+        Finding(name="outcome", rule_version="provisional-1", result="pass", statistic=0.2, threshold=0.9, why="fell"),
+        Finding(name="odd", rule_version="1", result="info", statistic=float("nan"), threshold=np.inf, why="odd"),
+    )
+    run = RunVerdict(
+        run_id="run-0",
+        seed=0,
+        path="runs/run-0.h5",
+        status="completed",
+        verdict="stable",
+        outcome="trained",
+        dynamics="not measured",
+        signal="steady",
+        why="fell",
+        first_step=None,
+        findings=findings,
+    )
+    other = attrs.evolve(run, run_id="run-1", seed=1)
+    config = make_run().config | {"optimizer_options": {"clip": float("inf"), "beta1": 0.9}}
+    return Characterization(cells=form_cells([(config, run), (config, other)]), versions={"optiscope": "0.1.0"})
+
+
+def test_the_schema_is_the_promised_one(characterization):
+    document = json.loads(characterization.to_json())
+    assert list(document) == ["schema_version", "versions", "cells"]
+    assert document["schema_version"] == 1
+    (cell,) = document["cells"]
+    assert list(cell) == [
+        *("optimizer", "options", "batch_size", "lr", "reduction", "model", "data"),
+        *("verdict", "confidence", "p_unstable", "runs"),
+    ]
+    assert list(cell["p_unstable"]) == ["unstable", "decided", "undecided", "mean", "low", "high"]
+    assert list(cell["runs"][0]) == [
+        *("run_id", "seed", "path", "status", "verdict", "outcome", "dynamics", "signal", "why", "first_step"),
+        "analyzers",
+    ]
+    assert list(cell["runs"][0]["analyzers"][0]) == [
+        *("name", "rule_version", "statistic", "threshold", "result", "why"),
+    ]
+
+
+def test_what_is_not_a_finite_number_is_null(characterization):
+    def refuse(word):
+        raise AssertionError(f"{word} is not JSON")
+
+    document = json.loads(characterization.to_json(), parse_constant=refuse)
+    odd = document["cells"][0]["runs"][0]["analyzers"][1]
+    assert (odd["statistic"], odd["threshold"]) == (None, None)
+    assert document["cells"][0]["options"] == {"clip": None, "beta1": 0.9}
+
+
+@pytest.mark.parametrize("name", ["", "other.json"])
+def test_what_is_written_is_read_back(characterization, tmp_path, name):
+    path = characterization.write(tmp_path / name)
+    assert path == tmp_path / (name or FILE_NAME)
+    again = Characterization.read(tmp_path / name)
+    assert again.to_json() == characterization.to_json()
+    assert again.cells[0].p_unstable == characterization.cells[0].p_unstable
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_write_that_fails_leaves_what_was_there(characterization, tmp_path, monkeypatch):
+    path = characterization.write(tmp_path)
+    before = path.read_bytes()
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(FileError, match="No space left on device"):
+        attrs.evolve(characterization, versions={}).write(tmp_path)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == [FILE_NAME]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (None, "cannot be read"),
+        ("{", "damaged"),
+        ("[]", "damaged"),
+        ("{}", "damaged"),
+        ('{"schema_version": 1, "versions": {}, "cells": [{}]}', "damaged"),
+        ('{"schema_version": 2, "versions": {}, "cells": []}', "newer"),
+    ],
+)
+def test_what_cannot_be_read_is_one_sentence(tmp_path, text, says):
+    if text is not None:
+        (tmp_path / FILE_NAME).write_text(text)
+    with pytest.raises(FileError, match=says):
+        Characterization.read(tmp_path)
