@@ -1,7 +1,9 @@
 import errno
 import os
+import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -179,3 +181,17 @@ def test_a_file_system_without_locks_warns_and_goes_on(make, monkeypatch):
         run = make(10)
     with open_run(run.path) as found:
         assert found.n_steps == 10
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name_and_its_name_after(tmp_path, monkeypatch):
+    calls = []
+    sync, replace = os.fsync, Path.replace
+
+    def note_sync(descriptor):
+        calls.append("sync folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "sync file")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(Path, "replace", lambda path, target: calls.append("rename") or replace(path, target))
+    files.publish(tmp_path / "x", b"abc", lambda path: calls.append(f"check {path.name}"))
+    assert calls == ["sync file", "check x.tmp", "rename", "sync folder"]

@@ -246,24 +246,7 @@ def _group(
         _check(signal, what, names)
         row = _row_scale(group, signal.every, len(periods), info)
         scales.setdefault(row.path, row)
-        axes = [row]
-        dims = signal.dims or tuple(f"{signal.name}_{axis}" for axis in range(len(signal.shape)))
-        for dim, length in zip(dims, signal.shape, strict=True):
-            own = Dataset(
-                path=f"{group}/{dim}",
-                dtype="i8",
-                shape=(length,),
-                scales=(f"{group}/{dim}",),
-                long_name=f"position along {dim}",
-                values=np.arange(length),
-            )
-            axis = shared.get(f"/{dim}") or scales.setdefault(own.path, own)
-            if axis.shape != (length,) or axis.path in {earlier.path for earlier in axes}:
-                raise PluginError(
-                    f"{what}: the axis '{dim}' has {axis.shape[0]} entries and is used once a signal, not for "
-                    f"{length} of shape {signal.shape}: give the axis another name"
-                )
-            axes.append(axis)
+        axes = [row, *_axes(group, signal, what, scales, shared)]
         found.append(
             Dataset(
                 path=f"{group}/{signal.name}",
@@ -277,11 +260,34 @@ def _group(
             )
         )
     for signal in everything:
-        if f"{group}/{signal.name}" in scales:
+        if f"{group}/{signal.name}" in scales or f"/{signal.name}" in shared:
             raise PluginError(
-                f"recorder '{recorder}': '{signal.name}' names a signal and also an axis of {group}: rename one of them"
+                f"recorder '{recorder}': '{signal.name}' names a signal and also an axis: rename one of them"
             )
     return [*scales.values(), *found]
+
+
+def _axes(
+    group: str, signal: Signal, what: str, scales: dict[str, Dataset], shared: Mapping[str, Dataset]
+) -> Iterator[Dataset]:
+    """Yield the scale of each axis of a signal's rows: one of the root's, one in `scales`, or a new one added to it."""
+    dims = signal.dims or tuple(f"{signal.name}_{axis}" for axis in range(len(signal.shape)))
+    for dim, length in zip(dims, signal.shape, strict=True):
+        own = Dataset(
+            path=f"{group}/{dim}",
+            dtype="i8",
+            shape=(length,),
+            scales=(f"{group}/{dim}",),
+            long_name=f"position along {dim}",
+            values=np.arange(length),
+        )
+        axis = shared.get(f"/{dim}") or scales.setdefault(own.path, own)
+        if axis.shape != (length,) or axis.every is not None or dims.count(dim) > 1:
+            raise PluginError(
+                f"{what}: the axis '{dim}' has {axis.shape[0]} entries and is not free for {length} of the shape "
+                f"{signal.shape}: give each axis a name of its own"
+            )
+        yield axis
 
 
 def _row_scale(group: str, every: Every, periods: int, info: RunInfo) -> Dataset:
