@@ -19,7 +19,7 @@ def test_accepts_a_right_rule():
 WRONG = {
     "factor": lambda node, dy: (3 * dy * node.arrays[0],),
     "sign": lambda node, dy: (-2 * dy * node.arrays[0],),
-    "one entry": lambda node, dy: (2 * dy * node.arrays[0] * (1 + 1e-6 * (np.arange(12).reshape(3, 4) == 7)),),
+    "one entry": lambda node, dy: (2 * dy * node.arrays[0] * (1 + 1e-8 * (np.arange(12).reshape(3, 4) == 7)),),
     "no dy": lambda node, dy: (2 * node.arrays[0],),
     "zero": lambda node, dy: (0 * dy,),
     "nan": lambda node, dy: (np.nan * dy,),

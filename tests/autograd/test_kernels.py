@@ -117,19 +117,20 @@ def test_complex_step_of_a_gradient_is_a_hessian_vector_product(dtype, step, rto
     """Symmetry of the Hessian needs no oracle: u . H v = v . H u."""
     real = np.dtype(dtype).type(0).real.dtype
     rng = np.random.default_rng(4)
-    shapes_ = [(3, 3, 2, 4), (4,), (3 * 3 * 4, 5), (5,)]
-    arrays = [rng.standard_normal(shape).astype(real) for shape in shapes_]
+    sizes_ = [(3, 3, 2, 4), (4,), (3, 3, 4, 4), (3 * 3 * 4, 5), (5,)]
+    arrays = [rng.standard_normal(shape).astype(real) for shape in sizes_]
     x, labels = rng.standard_normal((3, 6, 6, 2)).astype(real), np.array([0, 4, 2])
 
     def gradient(change):
         tape = Tape("reference")
-        w, b, v, c = (tape.leaf(a + dtype(1j * step) * d) for a, d in zip(arrays, change, strict=True))
-        y = ag.relu(ag.max_pool2d(ag.conv2d(tape.constant(x), w, padding=1)) + b)
+        w, b, w2, v, c = (tape.leaf(a + dtype(1j * step) * d) for a, d in zip(arrays, change, strict=True))
+        y = ag.relu(ag.conv2d(tape.constant(x), w, b, padding=1))
+        y = ag.max_pool2d(ag.conv2d(y, w2, padding=1))
         loss = ag.softmax_cross_entropy(ag.linear(ag.tanh(ag.reshape(y, (3, -1))), v, c), labels)
         tape.backward(loss)
-        return [leaf.grad.imag / step for leaf in (w, b, v, c)]
+        return [leaf.grad.imag / step for leaf in (w, b, w2, v, c)]
 
-    u, v = ([rng.standard_normal(shape).astype(real) for shape in shapes_] for _ in range(2))
+    u, v = ([rng.standard_normal(shape).astype(real) for shape in sizes_] for _ in range(2))
     left = sum(np.vdot(a, b) for a, b in zip(u, gradient(v), strict=True))
     right = sum(np.vdot(a, b) for a, b in zip(v, gradient(u), strict=True))
     np.testing.assert_allclose(left, right, rtol=rtol)

@@ -118,42 +118,14 @@ def test_small_cnn_learns_a_batch_by_heart():
     assert losses[-1] < 0.5
 
 
-@pytest.mark.parametrize("reduction", ["mean", "sum"])
-def test_quadratic_has_its_closed_form(reduction):
-    model = Quadratic(curvature=4.0, dimension=3, start=-2.0)
-    params = model.init(np.random.default_rng(0), (0, 0, 0), 0, np.float64)
-    np.testing.assert_array_equal(params.flat, [-2.0] * 3)
-    params.flat[:] = [1.0, -2.0, 0.5]
-    grads, tape = params.zeros(), Tape()
-    out = model.forward(on_tape(tape, params, grads), None, None)
-    loss = model.loss(out.output, None, reduction)
-    tape.backward(loss)
-    assert loss.array.shape == ()
-    assert loss.array == 2 * (1 + 4 + 0.25)
-    np.testing.assert_array_equal(grads.flat, 4 * params.flat)
-    np.testing.assert_array_equal(out.output.array, [params.flat])
-    np.testing.assert_array_equal(out.output.grad, [4 * params.flat])
-    assert out.last_input is None
-    assert (model.output, model.needs_data, model.outputs(10)) == ("coordinates", False, 3)
-
-
 def test_names():
     assert [model.name for model in (PaperCNN, SmallCNN, Quadratic)] == ["paper-cnn", "small-cnn", "quadratic"]
     assert (Model.output, Model.needs_data) == ("logits", True)
 
 
-@pytest.mark.parametrize(
-    ("make", "part"),
-    [
-        (lambda: PaperCNN(dropout=1.0), "dropout must be"),
-        (lambda: Quadratic(curvature=0.0), "curvature must be"),
-        (lambda: Quadratic(dimension=0), "dimension must be"),
-        (lambda: Quadratic(start=float("nan")), "start must be"),
-    ],
-)
-def test_bad_options(make, part):
-    with pytest.raises(ValueError, match=part):
-        make()
+def test_bad_option():
+    with pytest.raises(ValueError, match="dropout must be"):
+        PaperCNN(dropout=1.0)
 
 
 @pytest.mark.parametrize("model", [PaperCNN(), SmallCNN()])

@@ -1,6 +1,7 @@
 """A small characterization as the other rooms leave it: run files through the real writer, the JSON by hand."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from optiscope.config import RunConfig
 from optiscope.records import EpochRecord, RunInfo, RunResult
+from optiscope.report.inputs import Track
 from optiscope.storage import RunWriter, schema
 
 STEPS, PER_EPOCH = 400, 100
@@ -147,4 +149,26 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ("adam", 100, ["stable", "stable", "unstable"], "undecided"),
             ("<script>alert(1)</script> $x_1$", 50, ["stable"], "stable"),
         ],
+    )
+
+
+@pytest.fixture
+def make_track() -> Callable[..., Track]:
+    return track
+
+
+def track(signal: np.ndarray, burn_in: int = 0, first_step: int | None = None) -> Track:
+    step = np.arange(1, signal.size + 1, dtype=np.float64)
+    nothing = np.full(signal.size, np.nan)
+    return Track(
+        step=step,
+        signal=signal,
+        batch_min=signal - 1,
+        loss=np.abs(signal),
+        accuracy=nothing,
+        epoch_step=np.empty(0),
+        val_accuracy=np.empty(0),
+        status="completed",
+        burn_in=burn_in,
+        first_step=first_step,
     )

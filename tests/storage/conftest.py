@@ -1,5 +1,6 @@
 """A small run with every kind of signal, and the rows that it records: functions of step and name alone."""
 
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -49,6 +50,7 @@ def core(info: RunInfo) -> dict[str, tuple[Signal, ...]]:
     return {name: declare(info) for name, declare in schema.CORE.items()}
 
 
+@functools.cache
 def value(signal: Signal, index: int) -> np.ndarray:
     """The value that the test runs record at step (or epoch) `index`, different for each signal and step."""
     seed = [index, *signal.name.encode()]

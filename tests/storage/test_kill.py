@@ -25,7 +25,7 @@ def kill_after(kit, path, lines, delay):
     return tuple(map(int, whole[-1])) if whole else None
 
 
-@pytest.mark.parametrize("trial", range(10))
+@pytest.mark.parametrize("trial", range(8))
 def test_killed_at_a_random_moment_the_file_opens_and_no_acked_row_is_lost(tmp_path, info, signals, kit, trial):
     random = np.random.default_rng(trial)
     path = tmp_path / "run.h5"

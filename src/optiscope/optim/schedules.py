@@ -67,7 +67,10 @@ class Cosine:
     floor: float = attrs.field(default=0.0, validator=_up_to_one)
 
     def factor(self, step: int, steps: int) -> float:
-        """Return step / (warmup + 1), later floor + (1 - floor) (1 + cos(pi (step - 1 - warmup) / (steps - warmup))) / 2."""
+        """Return step / (warmup + 1); from d = step - 1 - warmup = 0 on, floor + (1 - floor) (1 + cos(pi d / D)) / 2.
+
+        D = steps - warmup.
+        """
         done = step - 1 - self.warmup
         if done < 0:
             return step / (self.warmup + 1)

@@ -166,9 +166,14 @@ def _update(digest: Any, value: Any) -> None:
 
 def _dereferenced(file: h5py.File, value: Any) -> str:
     """Return references to other datasets as their names: the addresses differ from file to file."""
-    if hasattr(value, "dtype") and value.dtype.names:
-        return ";".join(sorted(f"{file[entry[0]].name},{entry[1]}" for entry in value))
-    return ";".join(",".join(file[reference].name for reference in axis) for axis in value)
+    from h5py import h5r
+
+    def name(reference: Any) -> str:
+        return str(h5r.get_name(reference, file.id).decode())
+
+    if value.dtype.names:
+        return ";".join(sorted(f"{name(entry[0])},{entry[1]}" for entry in value))
+    return ";".join(",".join(map(name, axis)) for axis in value)
 
 
 def check(path: Path) -> None:

@@ -1,0 +1,143 @@
+from collections.abc import Callable
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import to_hex
+from matplotlib.lines import Line2D
+
+from optiscope.report.figures import (
+    ALARM,
+    MEDIAN,
+    MINIMUM,
+    MUTED,
+    ROLES,
+    SIGNAL,
+    VERDICTS,
+    shared_limits,
+    shorten,
+    signal_panel,
+    thin,
+    training_panel,
+)
+from optiscope.report.inputs import Track
+
+MakeTrack = Callable[..., Track]
+
+
+def lines(ax: Axes, colour: str) -> list[Line2D]:
+    return [line for line in ax.lines if to_hex(str(line.get_color())) == colour]
+
+
+def noise(size: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(size)
+
+
+def test_roles_have_colours_of_their_own() -> None:
+    assert len(set(ROLES.values())) == len(ROLES)
+
+
+@pytest.mark.parametrize("size", [1, 50, 1200, 1201, 20_000])
+def test_thinning_keeps_the_ends_and_the_extremes(size: int) -> None:
+    step, values = np.arange(1, size + 1, dtype=float), noise(size)
+    few, kept = thin(step, values)
+    assert few.size <= 1205
+    assert (few[0], few[-1]) == (1, size)
+    assert (np.diff(few) > 0).all()
+    assert (kept.min(), kept.max()) == (values.min(), values.max())
+    np.testing.assert_array_equal(kept, values[few.astype(int) - 1])
+
+
+def test_thinning_keeps_gaps() -> None:
+    values = noise(5000)
+    values[2000:2500] = np.inf
+    step, kept = thin(np.arange(1, 5001, dtype=float), values)
+    inside = (step > 2000) & (step <= 2500)
+    assert inside.any()
+    assert np.isnan(kept[inside]).all()
+    assert np.isfinite(kept[~inside]).all()
+
+
+def test_panels_share_limits_and_an_outlier_does_not(make_track: MakeTrack) -> None:
+    calm, wider, wild = make_track(noise(100)), make_track(2 * noise(100)), make_track(1e6 * noise(100))
+    limits, inside = shared_limits([calm, wider, wild])
+    assert inside == (True, True, False)
+    assert limits is not None
+    assert limits[0] < (2 * noise(100)).min() - 1
+    assert limits[1] > (2 * noise(100)).max()
+    assert limits[1] < 10
+
+
+def test_limits_of_nothing_and_of_a_flat_line(make_track: MakeTrack) -> None:
+    assert shared_limits([]) == (None, ())
+    assert shared_limits([make_track(np.full(5, np.nan))]) == (None, (False,))
+    limits, inside = shared_limits([make_track(np.zeros(5))])
+    assert inside == (True,)
+    assert limits == pytest.approx((-1.04, 0.04))
+
+
+def test_a_signal_panel_shows_what_it_claims(make_track: MakeTrack) -> None:
+    track = make_track(noise(400), burn_in=100, first_step=250)
+    other = make_track(noise(400, 1), burn_in=100)
+    ax = signal_panel(track, "sgd, batch 50", "stable", (-6.0, 5.0), [other]).axes[0]
+    np.testing.assert_array_equal(lines(ax, SIGNAL)[0].get_ydata(), track.signal)
+    np.testing.assert_array_equal(lines(ax, MINIMUM)[0].get_ydata(), track.batch_min)
+    envelope = track.envelope
+    assert envelope is not None
+    assert other.envelope is not None
+    np.testing.assert_array_equal(lines(ax, MEDIAN)[0].get_ydata(), envelope.median)
+    np.testing.assert_array_equal(lines(ax, MUTED)[0].get_ydata(), other.envelope.median)
+    band = next(each for each in ax.collections if isinstance(each, PolyCollection)).get_paths()[0].vertices
+    assert band[:, 1].max() == pytest.approx(envelope.median.max() + envelope.half_width)
+    assert band[:, 1].min() == pytest.approx(envelope.median.min() - envelope.half_width)
+    assert band[:, 0].min() == 101
+    assert ax.patches[0].get_x() + ax.patches[0].get_width() == 100
+    assert [line.get_xdata()[0] for line in lines(ax, ALARM)] == [250, 250]
+    assert ax.get_title(loc="left").strip() == "sgd, batch 50"
+    verdict = ax.texts[0]
+    assert (verdict.get_text(), verdict.get_color()) == ("stable", VERDICTS["stable"])
+    assert ax.get_ylim() == (-6, 5)
+    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_yscale()) == ("step", "logits", "linear")
+
+
+def test_a_panel_with_its_own_scale_says_so(make_track: MakeTrack) -> None:
+    track = make_track(-np.geomspace(1, 1e8, 300))
+    ax = signal_panel(track, "sgd", "unstable").axes[0]
+    assert ax.get_yscale() == "symlog"
+    assert "own scale" in ax.get_ylabel()
+    assert ax.get_ylim()[0] < -1e8
+
+
+@pytest.mark.parametrize("signal", [np.empty(0), np.full(3, np.nan), np.ones(1)])
+def test_a_run_with_next_to_nothing_is_drawn(make_track: MakeTrack, signal: np.ndarray) -> None:
+    track = make_track(signal)
+    assert len(lines(signal_panel(track, "a", "undecided").axes[0], SIGNAL)) == 1
+    assert len(training_panel(track, "a", "undecided").axes) == 2
+
+
+def test_a_training_panel_shows_loss_and_accuracy(make_track: MakeTrack) -> None:
+    track = make_track(noise(400))
+    above, below = training_panel(track, "sgd", "stable").axes
+    np.testing.assert_array_equal(lines(above, MINIMUM)[0].get_ydata(), track.loss)
+    smooth = lines(above, SIGNAL)[0]
+    assert smooth.get_xdata()[0] == 26
+    assert smooth.get_ydata()[0] == np.median(track.loss[:51])
+    assert (above.get_ylabel(), below.get_ylabel(), below.get_ylim()) == ("loss (log)", "accuracy", (0, 1))
+
+
+def test_the_loss_is_linear_where_it_varies_little(make_track: MakeTrack) -> None:
+    above = training_panel(make_track(2 + np.sin(noise(100))), "sgd", "stable").axes[0]
+    assert (above.get_yscale(), above.get_ylabel(), above.get_ylim()[0]) == ("linear", "loss", 0)
+
+
+def test_drawing_leaves_the_settings_of_matplotlib_alone(make_track: MakeTrack) -> None:
+    before = dict(mpl.rcParams)
+    signal_panel(make_track(noise(50)), "sgd", "stable")
+    assert dict(mpl.rcParams) == before
+
+
+@pytest.mark.parametrize(("text", "length", "short"), [("abc", 3, "abc"), ("abcd", 3, "ab\N{HORIZONTAL ELLIPSIS}")])
+def test_shorten(text: str, length: int, short: str) -> None:
+    assert shorten(text, length) == short

@@ -1,0 +1,194 @@
+"""The page as a file: what it says, that it is well-formed, self-contained, safe and repeatable."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+
+import matplotlib as mpl
+import pytest
+
+from optiscope.errors import FileError
+from optiscope.report import write_report
+
+VOID = {"meta", "link", "br", "hr", "img"}
+CSS = (Path(sys.modules["optiscope.report"].__file__ or "").parent / "page.css").read_text()
+
+
+class Reader(HTMLParser):
+    """Collects tags, attributes and text, and notices a tag that is closed out of turn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.wrong: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+@pytest.fixture(scope="module")
+def page(study: Path) -> str:
+    return write_report(study).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def read(page: str) -> Reader:
+    reader = Reader()
+    reader.feed(page)
+    reader.close()
+    return reader
+
+
+def test_it_is_written_beside_the_verdicts(study: Path) -> None:
+    assert write_report(study) == study / "report.html"
+    assert not list(study.glob("*.tmp"))
+
+
+def test_tags_are_balanced(read: Reader) -> None:
+    assert (read.open, read.wrong) == ([], [])
+
+
+def test_figures_are_well_formed_and_described(page: str) -> None:
+    figures = re.findall(r"<svg xmlns=.*?</svg>", page, re.DOTALL)
+    assert len(figures) == 8
+    for figure in figures:
+        root = ET.fromstring(figure)
+        assert root.attrib["role"] == "img"
+        assert "against the step" in root.attrib["aria-label"]
+        assert root.attrib["viewBox"]
+
+
+def test_every_identifier_is_unique_and_every_reference_is_met(read: Reader, page: str) -> None:
+    ids = Counter(attributes["id"] for _, attributes in read.tags if "id" in attributes)
+    assert [name for name, count in ids.items() if count > 1] == []
+    links = {value[1:] for _, a in read.tags for key in ("href", "xlink:href") if (value := a.get(key))}
+    links |= set(re.findall(r"url\(#([^)]+)\)", page))
+    assert {"cell-1", "cell-4-signal"} <= links
+    assert links <= set(ids)
+
+
+def test_it_needs_no_network_and_runs_nothing(read: Reader, page: str) -> None:
+    addresses = set(re.findall(r'https?://[^"\s<]+', page))
+    assert addresses == {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+    assert not {"script", "link", "img", "iframe", "object"} & {tag for tag, _ in read.tags}
+    assert not [a for _, a in read.tags if "src" in a or any(key.startswith("on") for key in a)]
+    assert "@import" not in page
+
+
+def test_names_stay_text(read: Reader, page: str) -> None:
+    assert "<script" not in page
+    assert read.text.count("<script>alert(1)</script> $x_1$") >= 1
+    assert sum("<script>alert(1)</script> $x_1$" in text for text in read.text) >= 5
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "4 cells of sgd, adam, <script>alert(1)</script> $x_1$ in 6 runs: 2 stable, 1 unstable, 1 undecided.",
+        "the loss was not finite at step 200",
+        "the seeds do not settle it: 2 stable, 1 unstable",
+        "0.38 (0.00 to 0.85)",
+        "completed after 400 steps, loss",
+        "diverged after 200 steps, loss not finite",
+        "Run sgd-b200-s0, status diverged, file runs/sgd-b200-s0.h5",
+        "1-provisional",
+        "optiscope characterize --optimizers adam --batch-sizes 100 --seeds 3",
+        "All panels share one linear y scale",
+        "burn-in, not judged",
+    ],
+)
+def test_what_a_reader_finds(read: Reader, words: str) -> None:
+    assert words in "".join(read.text)
+
+
+def test_tables_have_captions_and_heads(read: Reader) -> None:
+    tags = Counter(tag for tag, _ in read.tags)
+    assert tags["table"] == tags["caption"] == 1 + 6 + 1
+    heads = [a for tag, a in read.tags if tag == "th"]
+    assert {a.get("scope") for a in heads} == {"col", "row"}
+    assert [tag for tag, _ in read.tags if tag in ("h1", "h2")] == ["h1", "h2", "h2", "h2", "h2", "h2"]
+    assert ("html", {"lang": "en"}) in read.tags
+
+
+def test_the_same_files_give_the_same_bytes_whatever_the_users_style(study: Path, page: str) -> None:
+    with mpl.rc_context({"font.size": 30, "svg.hashsalt": None, "axes.grid": False, "svg.fonttype": "path"}):
+        assert write_report(study).read_text(encoding="utf-8") == page
+
+
+def test_colours_follow_the_readers_setting(page: str) -> None:
+    figures = "".join(re.findall(r"<svg xmlns=.*?</svg>", page, re.DOTALL))
+    fixed = set(re.findall(r"(?<!, )#[0-9a-f]{6}\b", figures))
+    assert fixed <= {"#ffffff", "#000000"}
+    assert "var(--signal, " in figures
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of WCAG 2."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, two: str) -> float:
+    low, high = sorted((luminance(one), luminance(two)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_contrast(scheme: int) -> None:
+    colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", re.findall(r":root \{(.*?)\}", CSS, re.DOTALL)[scheme]))
+    for behind in ("page", "card"):
+        for text in ("ink", "muted", "link", "alarm", "stable", "undecided"):
+            assert contrast(colours[text], colours[behind]) >= 4.5, (text, behind)
+        for mark in ("signal", "median"):
+            assert contrast(colours[mark], colours[behind]) >= 3, (mark, behind)
+
+
+def test_a_missing_run_is_a_gap_in_the_page(study: Path, tmp_path: Path) -> None:
+    shutil.copytree(study / "runs", tmp_path / "runs")
+    shutil.copy(study / "characterization.json", tmp_path)
+    (tmp_path / "runs" / "sgd-b50-s0.h5").unlink()
+    (tmp_path / "runs" / "sgd-b200-s0.h5").write_bytes(b"not HDF5")
+    text = write_report(tmp_path).read_text(encoding="utf-8")
+    assert text.count("<svg xmlns=") == 4
+    assert text.count("Not drawn: ") == 2
+    assert 'id="cell-1-signal"' in text
+
+
+def test_an_empty_characterization_is_a_page(tmp_path: Path) -> None:
+    (tmp_path / "characterization.json").write_text(json.dumps({"schema_version": 1, "versions": {}, "cells": []}))
+    assert "nothing was judged" in write_report(tmp_path).read_text(encoding="utf-8")
+
+
+def test_a_page_that_cannot_be_written_is_named(study: Path, tmp_path: Path) -> None:
+    shutil.copy(study / "characterization.json", tmp_path)
+    (tmp_path / "report.html").mkdir()
+    with pytest.raises(FileError, match=r"report\.html cannot be written"):
+        write_report(tmp_path)
+
+
+def test_the_verdicts_can_be_shown_without_a_plotting_library() -> None:
+    code = "import sys, optiscope.report; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "optiscope.report" in loaded
+    assert not {"matplotlib", "h5py", "rich", "optiscope.engine"} & set(loaded)

@@ -1,0 +1,126 @@
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from optiscope.config import GridConfig, RunConfig
+from optiscope.report.tables import NOTHING, AnalyzerRow, analyzer_rows, command, number, verdict_rows
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, NOTHING),
+        (100, "100"),
+        (0.001, "0.001"),
+        (1 / 3, "0.3333"),
+        (1e-9, "1e-09"),
+        (math.nan, "not finite"),
+        (math.inf, "not finite"),
+        ("2.5", "2.5"),
+        (True, "True"),
+    ],
+)
+def test_numbers_are_written_as_a_person_would(value: object, text: str) -> None:
+    assert number(value) == text
+
+
+def test_a_row_a_cell_in_the_order_of_the_document(study: Path) -> None:
+    rows = verdict_rows(json.loads((study / "characterization.json").read_text()))
+    assert [row.name for row in rows] == [
+        "sgd, batch 50, lr 0.01, mean",
+        "sgd, batch 200, lr 0.01, mean",
+        "adam, batch 100, lr 0.01, mean",
+        "<script>alert(1)</script> $x_1$, batch 50, lr 0.01, mean",
+    ]
+    assert [row.verdict for row in rows] == ["stable", "unstable", "undecided", "stable"]
+    assert [row.p_unstable for row in rows] == [
+        "0.25 (0.00 to 0.85)",
+        "0.75 (0.00 to 0.85)",
+        "0.38 (0.00 to 0.85)",
+        "0.25 (0.00 to 0.85)",
+    ]
+    assert [row.runs for row in rows] == ["one seed", "one seed", "1 of 3 decided", "one seed"]
+
+
+def one_cell(verdict: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"cells": [{"optimizer": "sgd", "verdict": verdict, "runs": runs}]}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "runs", "why"),
+    [
+        ("stable", [("stable", "it is flat")], "it is flat"),
+        ("unstable", [("stable", "it is flat"), ("unstable", "it blew up")], "seed 1: it blew up"),
+        ("undecided", [("unstable", "x"), ("stable", "y"), ("unstable", "z")], "1 stable, 2 unstable"),
+        ("undecided", [("undecided", "too short")], "too short"),
+        ("undecided", [], "no runs"),
+    ],
+)
+def test_one_line_of_why(verdict: str, runs: list[tuple[str, str]], why: str) -> None:
+    entries = [{"seed": seed, "verdict": found, "why": words} for seed, (found, words) in enumerate(runs)]
+    assert verdict_rows(one_cell(verdict, entries))[0].why.endswith(why)
+
+
+def test_a_sparse_cell_has_dashes() -> None:
+    row = verdict_rows(one_cell("undecided", []))[0]
+    assert (row.batch_size, row.lr, row.runs) == (NOTHING, NOTHING, "none decided")
+    assert row.p_unstable == f"{NOTHING} ({NOTHING} to {NOTHING})"
+
+
+def test_an_analyzer_in_words() -> None:
+    found = {"name": "envelope", "rule_version": "1", "statistic": 0.0412345, "threshold": None, "result": "pass"}
+    assert analyzer_rows({"analyzers": [found]}) == (
+        AnalyzerRow(name="envelope", rule_version="1", statistic="0.04123", threshold=NOTHING, result="pass", why=""),
+    )
+
+
+def asked(**changes: Any) -> dict[str, Any]:
+    return attrs.asdict(RunConfig(**changes), recurse=False)
+
+
+def test_no_configuration_no_command() -> None:
+    assert command([]) == ""
+
+
+def test_defaults_are_left_out_and_axes_are_collected() -> None:
+    runs = [asked(optimizer=name, batch_size=size) for name in ("sgd", "adam") for size in (50, 100)]
+    assert command(runs) == "optiscope characterize --optimizers sgd adam --batch-sizes 50 100 --seeds 1"
+
+
+def test_everything_that_differs_is_named_and_quoted() -> None:
+    run = asked(
+        optimizer="adam",
+        lr=0.1,
+        seed=2,
+        data="my images",
+        epochs=3,
+        reduction="sum",
+        options={"adam": {"beta1": 0.8, "amsgrad": True}},
+        plugins=("a.py",),
+        block=("other",),
+        strict=True,
+    )
+    assert command([run]) == (
+        "optiscope characterize --optimizers adam --batch-sizes 100 --lrs 0.1 --seeds 3 --data 'my images' --epochs 3 "
+        "--reduction sum --set adam.amsgrad=true --set adam.beta1=0.8 --plugin a.py --no-plugin other --strict"
+    )
+
+
+def test_the_command_knows_every_field_of_a_grid() -> None:
+    """A new field of `GridConfig` that the command forgets would make it a different experiment."""
+    everything = {"optimizers": "x", "batch_sizes": 7, "lrs": 0.5, "seeds": 9, "model": "m", "data": "d", "steps": 11}
+    everything |= {"train_samples": 13, "reduction": "sum", "order": "reshuffle", "schedule": "s", "kernels": "k"}
+    everything |= {"threads": 3, "options": {"p": {"q": 1}}, "plugins": ("f.py",), "block": ("b",), "strict": True}
+    assert {*everything, "epochs"} == set(attrs.fields_dict(GridConfig))
+    single = {"optimizers": "optimizer", "batch_sizes": "batch_size", "lrs": "lr"}
+    run = {single.get(name, name): value for name, value in everything.items()} | {"seed": 8}
+    words = command([run]).split()
+    for flag in ("optimizers", "batch-sizes", "lrs", "seeds", "model", "data", "steps", "train-samples", "reduction"):
+        assert words.count(f"--{flag}") == 1
+    for flag in ("order", "schedule", "kernels", "threads", "set", "plugin", "no-plugin", "strict"):
+        assert words.count(f"--{flag}") == 1
+    assert "9" in words
