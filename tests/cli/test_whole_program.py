@@ -1,10 +1,14 @@
 """The commands on real runs, small ones: two cells of the quadratic, then everything that can be done with them."""
 
+import functools
+import http.server
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -80,8 +84,6 @@ def test_file_info_of_something_else(refused, folder, content):
 
 
 def test_resume_adds_seeds_and_keeps_what_was_there(optiscope, grid, tmp_path):
-    import shutil
-
     out = tmp_path / "copy"
     shutil.copytree(grid, out)
     before = {path.name: path.read_bytes() for path in out.glob("runs/*.h5")}
@@ -143,6 +145,33 @@ def test_data_fetch_that_fails(refused, folder):
     assert "http://127.0.0.1:9" in refused(
         "data", "fetch", "cifar10", "--cache", ".", "--base-url", "http://127.0.0.1:9/"
     )
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(tmp_path_factory):
+    """A web server with an archive that is not CIFAR-10's."""
+    folder = tmp_path_factory.mktemp("served")
+    (folder / "cifar-10-binary.tar.gz").write_bytes(b"x" * 100_000)
+    handler = functools.partial(Quiet, directory=folder)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as serving:
+        thread = threading.Thread(target=serving.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{serving.server_port}/"
+        serving.shutdown()
+        thread.join()
+
+
+def test_data_fetch_of_another_archive(optiscope, folder, server):
+    outcome = optiscope("data", "fetch", "cifar10", "--cache", "cache", "--base-url", server)
+    assert outcome.code == 2
+    assert outcome.out == ""
+    assert "md5" in outcome.err.splitlines()[-1]
+    assert not [path for path in (folder / "cache").rglob("*") if path.is_file()]
 
 
 def test_ctrl_c_keeps_what_was_recorded_and_resume_goes_on(optiscope, folder):
