@@ -1,7 +1,9 @@
 """The list of commands, their help, and what starting them costs."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +54,17 @@ def test_help_shows_defaults_and_examples(optiscope, monkeypatch):
 
 def test_no_arguments_show_the_help(optiscope):
     assert optiscope() == optiscope("--help")
+
+
+OPTIONS = re.compile(r"^│ +(?:\*  )?(--[a-z-]+)", re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", [("characterize",), ("label",)], ids=" ".join)
+def test_the_page_of_docs_names_every_option(optiscope, command):
+    page = Path(__file__).parents[2].joinpath("docs", "command-line.md").read_text(encoding="utf-8")
+    found = OPTIONS.findall(optiscope(*command, "--help").out)
+    assert len(found) > 3
+    assert [option for option in found if f"`{option}" not in page] == []
 
 
 def test_version(optiscope):

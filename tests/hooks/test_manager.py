@@ -70,7 +70,7 @@ def test_a_name_given_twice_names_both_plugins():
         ("mine", {"bta": 0.1}, ["option of mine", "did you mean 'beta'", "lr"]),
         ("mine", {"beta": 1.5}, ["mine:", "beta"]),
         ("mine", {"lr": -1.0}, ["mine:", "learning rate", "-1.0"]),
-        ("mine", {"lr": "fast"}, ["mine:", "learning rate", "'fast'"]),
+        ("mine", {"lr": "fast"}, ["mine:", "lr must be a number", "'fast'"]),
     ],
 )
 def test_what_cannot_be_built_is_one_sentence(name, options, parts):

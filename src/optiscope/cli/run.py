@@ -12,17 +12,18 @@ OPTISCOPE_TRACEBACK=1 lets the exception through instead, for whoever wants to s
 from __future__ import annotations
 
 import errno
+import io
 import os
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cyclopts import CycloptsError
-from cyclopts.exceptions import MissingArgumentError, UnknownCommandError, UnusedCliTokensError
-
-from optiscope.cli.app import make_app
 from optiscope.errors import OptiscopeError
+
+if TYPE_CHECKING:
+    from cyclopts import CycloptsError
 
 OK, UNEXPECTED, BAD_INPUT, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
 TRACEBACK = "OPTISCOPE_TRACEBACK"
@@ -61,7 +62,12 @@ class Interrupted(KeyboardInterrupt):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `optiscope ARGUMENTS` (default: those of the process) and return the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a character shows a question mark
     try:
+        from optiscope.cli.app import make_app  # here, so that Ctrl-C during the imports is one line as well
+
         make_app()(words, exit_on_error=False, print_error=False, verbose=False, result_action="return_value")
         sys.stdout.flush()
     except BrokenPipeError:
@@ -87,6 +93,8 @@ def _again(words: list[str], out: Path) -> str:
 
 
 def _explain(error: Exception) -> tuple[str, int]:
+    from cyclopts import CycloptsError
+
     if isinstance(error, CycloptsError):
         return _parse_sentence(error), BAD_INPUT
     if isinstance(error, OptiscopeError):
@@ -99,6 +107,8 @@ def _explain(error: Exception) -> tuple[str, int]:
 
 
 def _parse_sentence(error: CycloptsError) -> str:
+    from cyclopts.exceptions import MissingArgumentError, UnknownCommandError, UnusedCliTokensError
+
     command = " ".join(("optiscope", *(error.command_chain or ())))
     if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
         sentence = f"unexpected argument '{error.unused_tokens[0]}'"

@@ -25,7 +25,7 @@ def plain_table(*titles: str, right: Sequence[str] = ()) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for title in titles:
         number = title in right
-        table.add_column(title, justify="right" if number else "left", no_wrap=number)
+        table.add_column(title, justify="right" if number else "left", no_wrap=number, overflow="fold")
     return table
 
 

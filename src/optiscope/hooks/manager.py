@@ -36,6 +36,14 @@ KINDS = {
 }
 """What plugins can bring: the end of the registration hook's name, and the noun for messages."""
 
+OPTION_TYPES: dict[str, tuple[str, tuple[type, ...]]] = {
+    "float": ("a number", (int, float)),
+    "int": ("a whole number", (int,)),
+    "bool": ("true or false", (bool,)),
+    "str": ("a text", (str,)),
+}
+"""What an option whose annotation is of this name may be, in words and types; other annotations are not looked at."""
+
 
 @attrs.frozen
 class Piece:
@@ -86,10 +94,12 @@ class PluginHost:
         if name not in pieces:
             raise self._unknown(kind, name)
         factory = pieces[name].factory
-        known = [key for key in inspect.signature(factory).parameters if not key.startswith("_")]
-        for key in options:
+        parameters = inspect.signature(factory).parameters
+        known = [key for key in parameters if not key.startswith("_")]
+        for key, value in options.items():
             if key not in known:
                 raise unknown(f"option of {name}", key, known)
+            _check_type(name, key, value, parameters[key].annotation)
         try:
             return factory(**options)
         except (TypeError, ValueError) as error:
@@ -195,6 +205,16 @@ def options_of(piece: Any, leave: Iterable[str] = ()) -> dict[str, Any]:
         return {}
     left = set(leave)
     return {field.name: getattr(piece, field.name) for field in attrs.fields(type(piece)) if field.name not in left}
+
+
+def _check_type(name: str, key: str, value: Any, annotation: Any) -> None:
+    """Refuse a text where a number belongs, and the like, before a validator stumbles over it."""
+    wanted = OPTION_TYPES.get(getattr(annotation, "__name__", annotation))
+    if wanted is None:
+        return
+    words, types = wanted
+    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        raise UsageError(f"{name}: {key} must be {words}, not {value!r}")
 
 
 def _name_of(factory: Any) -> str:

@@ -1,0 +1,205 @@
+"""The commands on real runs, small ones: two cells of the quadratic, then everything that can be done with them."""
+
+import functools
+import http.server
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from optiscope.cli import main
+
+GRID = ["--model", "quadratic", "--batch-sizes", "1", "--lrs", "0.1", "--steps", "30", "--executor", "in-process"]
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory):
+    """A characterization of SGD and Adam on the quadratic."""
+    out = tmp_path_factory.mktemp("grid") / "o"
+    assert main(["characterize", *GRID, "--out", str(out)]) == 0
+    return out
+
+
+def test_files_are_where_the_design_says(grid):
+    document = json.loads((grid / "characterization.json").read_text())
+    assert [cell["optimizer"] for cell in document["cells"]] == ["adam", "sgd"]
+    for cell in document["cells"]:
+        for run in cell["runs"]:
+            assert (grid / run["path"]).is_file()
+    assert (grid / "report.html").read_text().startswith("<!")
+
+
+def test_label_judges_again_and_leaves_the_recordings(optiscope, grid):
+    before = {path: path.read_bytes() for path in grid.glob("runs/*.h5")}
+    verdicts = (grid / "characterization.json").read_text()
+    (grid / "characterization.json").unlink()
+    outcome = optiscope("label", grid)
+    assert outcome.code == 0
+    assert [line.split()[0] for line in outcome.out.splitlines()] == ["optimizer", "adam", "sgd"]
+    assert (grid / "characterization.json").read_text() == verdicts
+    assert {path: path.read_bytes() for path in grid.glob("runs/*.h5")} == before
+
+
+def test_label_as_json(optiscope, grid):
+    assert optiscope("label", grid, "--json").document == json.loads((grid / "characterization.json").read_text())
+
+
+def test_report_draws_again(optiscope, grid):
+    (grid / "report.html").unlink()
+    assert optiscope("report", grid).out == f"{grid / 'report.html'}\n"
+    assert optiscope("report", grid, "--json").document == {"report": str(grid / "report.html")}
+    assert (grid / "report.html").is_file()
+
+
+@pytest.mark.parametrize("command", ["label", "report"])
+def test_a_folder_that_is_no_characterization(refused, folder, command):
+    (folder / "empty").mkdir()
+    assert "empty" in refused(command, "empty")
+    assert "nowhere" in refused(command, "nowhere")
+
+
+def test_file_info(optiscope, grid):
+    path = next(grid.glob("runs/sgd*.h5"))
+    text = optiscope("file", "info", path).out
+    assert path.stem in text
+    facts = optiscope("file", "info", path, "--json").document
+    assert (facts["run_id"], facts["steps"], facts["steps_asked"]) == (path.stem, 30, 30)
+    assert (facts["status"], facts["optimizer"], facts["lr"]) == ("completed", "sgd", 0.1)
+    assert "loss" in facts["signals"]["step"]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not HDF5"])
+def test_file_info_of_something_else(refused, folder, content):
+    path = folder / "x.h5"
+    if content is not None:
+        path.write_bytes(content)
+    assert "x.h5" in refused("file", "info", path)
+
+
+def test_resume_adds_seeds_and_keeps_what_was_there(optiscope, grid, tmp_path):
+    out = tmp_path / "copy"
+    shutil.copytree(grid, out)
+    before = {path.name: path.read_bytes() for path in out.glob("runs/*.h5")}
+    outcome = optiscope("characterize", *GRID, "--seeds", "2", "--out", out, "--resume", "--json")
+    assert outcome.code == 0
+    assert [len(cell["runs"]) for cell in outcome.document["cells"]] == [2, 2]
+    after = {path.name: path.read_bytes() for path in out.glob("runs/*.h5")}
+    assert len(after) == 4
+    assert before.items() <= after.items()
+
+
+def test_resume_refuses_another_grid_by_name(refused, grid):
+    assert "--resume: steps is 31 now and was 30" in refused("characterize", *GRID[:7], "31", "--out", grid, "--resume")
+
+
+def test_plugins(optiscope):
+    outcome = optiscope("plugins")
+    assert outcome.code == 0
+    (line,) = (line for line in outcome.out.splitlines() if line.startswith("optiscope-builtin"))
+    assert line.split()[2] == "active"
+    assert "optimizer adam" in line
+
+
+def test_plugins_that_are_blocked_or_broken(optiscope, folder):
+    (folder / "broken.py").write_text("raise RuntimeError('no')\n")
+    (folder / "mine.py").write_text(
+        "from optiscope.hooks import hookimpl\n@hookimpl\ndef optiscope_optimizers():\n    return []\n"
+    )
+    states = optiscope("plugins", "--no-plugin", "optiscope-builtin", "--plugin", "mine.py", "--json").document[
+        "plugins"
+    ]
+    assert {state["name"]: state["state"] for state in states}["optiscope-builtin"] == "blocked"
+    assert {state["name"]: state["state"] for state in states}["mine"] == "active"
+    outcome = optiscope("plugins", "--plugin", "broken.py")
+    assert outcome.code == 2
+    assert "broken" in outcome.err
+
+
+def test_data_make_and_verify(optiscope, folder):
+    options = ("--set", "synthetic.train=50", "synthetic.test=10", "synthetic.seed=3")
+    assert optiscope("data", "make", "images", *options).out == "images\n"
+    lines = optiscope("data", "verify", "images").out.splitlines()
+    assert len(lines) == 1 + 10 + 1
+    facts = optiscope("data", "verify", "images", "--json").document
+    assert (sum(facts["train_counts"]), sum(facts["test_counts"])) == (50, 10)
+    assert facts["digest"] in lines[-1]
+
+
+def test_data_make_refuses(optiscope, refused):
+    words = ("--set", "synthetic.train=50", "synthetic.test=10")
+    assert optiscope("data", "make", "images", *words).code == 0
+    assert "images" in refused("data", "make", "images", *words)
+    assert "did you mean 'synthetic'?" in refused("data", "make", "more", "--data", "synthetik")
+    assert "did you mean 'synthetic'?" in refused("data", "make", "more", "--set", "synthetik.seed=1")
+    assert "seed" in refused("data", "make", "more", "--set", "synthetic.sead=1")
+
+
+def test_data_fetch_that_fails(refused, folder):
+    assert "http://127.0.0.1:9" in refused(
+        "data", "fetch", "cifar10", "--cache", ".", "--base-url", "http://127.0.0.1:9/"
+    )
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(tmp_path_factory):
+    """A web server with an archive that is not CIFAR-10's."""
+    folder = tmp_path_factory.mktemp("served")
+    (folder / "cifar-10-binary.tar.gz").write_bytes(b"x" * 100_000)
+    handler = functools.partial(Quiet, directory=folder)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as serving:
+        thread = threading.Thread(target=serving.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{serving.server_port}/"
+        serving.shutdown()
+        thread.join()
+
+
+def test_data_fetch_of_another_archive(optiscope, folder, server):
+    outcome = optiscope("data", "fetch", "cifar10", "--cache", "cache", "--base-url", server)
+    assert outcome.code == 2
+    assert outcome.out == ""
+    assert "md5" in outcome.err.splitlines()[-1]
+    assert not [path for path in (folder / "cache").rglob("*") if path.is_file()]
+
+
+def test_ctrl_c_keeps_what_was_recorded_and_resume_goes_on(optiscope, folder):
+    words = [
+        "--model",
+        "quadratic",
+        "--batch-sizes",
+        "1",
+        "--lrs",
+        "0.1",
+        "--steps",
+        "20000",
+        "--jobs",
+        "1",
+        "--out",
+        "o",
+    ]
+    code = "import sys; from optiscope.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, "characterize", *words]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not list(Path("o").glob("runs/*.h5")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert err.splitlines()[-1].endswith(f"go on with: optiscope characterize {' '.join(words)} --resume")
+    (path, *_) = Path("o").glob("runs/*.h5")
+    assert optiscope("file", "info", path).code == 0
