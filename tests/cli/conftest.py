@@ -91,7 +91,9 @@ class FakeSweep:
         self.error: BaseException | None = None
         self.makes_folder = True
 
-    def __call__(self, grid: GridConfig, out: Path, *, on_progress: Callable[[GridProgress], None], **asked: Any) -> None:
+    def __call__(
+        self, grid: GridConfig, out: Path, *, on_progress: Callable[[GridProgress], None], **asked: Any
+    ) -> None:
         self.grid, self.asked = grid, asked | {"out": out}
         if self.makes_folder:
             out.mkdir()

@@ -8,7 +8,16 @@ import pytest
 import optiscope as package
 from optiscope.cli import app
 
-COMMANDS = [(), *((name,) for name in app.COMMANDS), *(("data", name) for name in ("fetch", "make", "verify")), ("file", "info")]
+NESTED = [("data", "fetch"), ("data", "make"), ("data", "verify"), ("file", "info")]
+COMMANDS = [(), *((name,) for name in app.COMMANDS), *NESTED]
+
+
+@pytest.fixture(autouse=True)
+def fresh_commands(monkeypatch):
+    """Load the commands anew: cyclopts keeps a console, and its width, for as long as an application lives."""
+    for name in app.COMMANDS:
+        monkeypatch.delitem(sys.modules, f"optiscope.cli.{name}", raising=False)
+
 
 HEAVY = ("numpy", "h5py", "matplotlib", "pooch", "pluggy", "cattrs", "xarray", "pandas", "optiscope.engine")
 

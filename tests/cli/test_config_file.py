@@ -96,7 +96,8 @@ def test_round_trip():
         ('steps = "1"', "steps must be a whole number, not '1'"),
         ('reduction = "meen"', "reduction"),
         ("[options.adam]\nbeta1 = [0.9]", "options.adam.beta1 must be a number, a text or true or false, not [0.9]"),
-        ("options = 3", "options"),
+        ("options = 3", "options must be a table, not 3"),
+        ("options.adam = 3", "options.adam must be a table, not 3"),
         ("= 3", "is not TOML"),
     ],
 )

@@ -52,7 +52,7 @@ def test_options_of_several_pieces():
 
 @pytest.mark.parametrize("text", ["adam", "beta1=0.8", "adam.=1", ".beta1=1", "adam.beta1", "="])
 def test_options_that_name_nothing(text):
-    with pytest.raises(UsageError, match="--set takes NAME.KEY=VALUE"):
+    with pytest.raises(UsageError, match=r"--set takes NAME\.KEY=VALUE"):
         parse_options((text,))
 
 

@@ -32,6 +32,7 @@ def test_quadratic_has_its_closed_form(reduction):
         ({"curvature": 0.0}, "curvature must be"),
         ({"curvature": float("inf")}, "curvature must be"),
         ({"dimension": 0}, "dimension must be"),
+        ({"dimension": 1.5}, "dimension must be a whole number"),
         ({"start": float("nan")}, "start must be"),
     ],
 )

@@ -212,3 +212,12 @@ def test_importing_storage_is_light():
     code = "import sys, optiscope.storage; print([m for m in ('h5py', 'pandas', 'xarray') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "[]\n"
+
+
+def test_a_status_that_nobody_gives_is_damage(make):
+    run = make(10)
+    run.writer.close()
+    with h5py.File(run.path, "r+") as file:
+        file["run_state"][2] = 99
+    with pytest.raises(FileError, match="is damaged"):
+        open_run(run.path)

@@ -67,7 +67,7 @@ def test_resume_refuses_fewer_seeds(tmp_path):
 
 def test_resume_refuses_a_plugin_of_another_version(tmp_path):
     out = begun(tmp_path)
-    with pytest.raises(UsageError, match="plugin theirs was 1 .* is 2 now"):
+    with pytest.raises(UsageError, match=r"plugin theirs was 1 .* is 2 now"):
         open_folder(out, GRID, (attrs.evolve(PLUGINS[0], version="2"),), resume=True)
 
 

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import signal
@@ -28,11 +29,9 @@ def test_a_grid_is_run_recorded_and_judged(tmp_path, executor):
     result = optiscope.characterize(GRID, tmp_path / "out", executor=executor, on_progress=seen.append)
     assert len(files(tmp_path / "out")) == 4
     assert [cell.lr for cell in result.cells] == [0.5, 3.0]
-    assert [cell.verdict for cell in result.cells] == ["undecided", "unstable"] or result.cells[0].verdict == "stable"
-    statuses = {run.info if False else cell.status for cell in seen[-1].cells for run in [cell]}
-    assert statuses == {"completed", "diverged"}
+    assert result.cells[1].verdict == "unstable"
+    assert [cell.status for cell in seen[-1].cells] == ["completed", "diverged"]
     assert seen[-1].remaining == 0
-    assert sum(len(progress.events) for progress in seen) == 4
     document = json.loads((tmp_path / "out" / "characterization.json").read_text())
     assert {run["path"] for cell in document["cells"] for run in cell["runs"]} == {
         path.relative_to(tmp_path / "out").as_posix() for path in files(tmp_path / "out")
@@ -52,12 +51,7 @@ def test_both_executors_record_the_same_bits(tmp_path):
 def test_resume_runs_only_what_is_new(tmp_path):
     optiscope.characterize(GRID, tmp_path, executor="in-process")
     before = {path: path.stat().st_mtime_ns for path in files(tmp_path)}
-    events = []
-    grown = attrs.evolve(GRID, seeds=3)
-    optiscope.characterize(
-        grown, tmp_path, executor="in-process", resume=True, on_progress=lambda seen: events.extend(seen.events)
-    )
-    assert len(events) == 2
+    optiscope.characterize(attrs.evolve(GRID, seeds=3), tmp_path, executor="in-process", resume=True)
     assert len(files(tmp_path)) == 6
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in before.items())
 
@@ -70,8 +64,9 @@ def test_a_taken_folder_is_refused_and_left_as_it_was(tmp_path):
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
-def start(tmp_path, steps=200_000):
-    """Start a characterization in a process of its own; return it once both its workers write."""
+@contextlib.contextmanager
+def started(tmp_path, steps=200_000):
+    """Run a characterization in a process of its own; hand it over once both its workers write."""
     code = textwrap.dedent(f"""
         import optiscope
         if __name__ == "__main__":
@@ -81,14 +76,16 @@ def start(tmp_path, steps=200_000):
     """)
     script = tmp_path / "script.py"
     script.write_text(code)
-    process = subprocess.Popen([sys.executable, str(script)], stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        if sum(progress(path) > 0 for path in files(tmp_path / "out")) == 2:
-            return process
-        time.sleep(0.05)
-    process.kill()
-    raise AssertionError(process.stderr.read())
+    with subprocess.Popen([sys.executable, str(script)], stderr=subprocess.PIPE, text=True) as process:
+        try:
+            deadline = time.monotonic() + 60
+            while sum(progress(path) > 0 for path in files(tmp_path / "out")) < 2:
+                assert process.poll() is None, process.stderr.read()
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            yield process
+        finally:
+            process.kill()
 
 
 def progress(path):
@@ -112,11 +109,11 @@ def alive(pid):
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_workers_leave_when_their_parent_is_killed(tmp_path, number):
-    process = start(tmp_path)
-    workers = workers_of(process.pid)
-    assert len(workers) == 2
-    process.send_signal(number)
-    process.wait(30)
+    with started(tmp_path) as process:
+        workers = workers_of(process.pid)
+        assert len(workers) == 2
+        process.send_signal(number)
+        process.wait(30)
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline and any(map(alive, workers)):
         time.sleep(0.05)
@@ -128,10 +125,10 @@ def test_workers_leave_when_their_parent_is_killed(tmp_path, number):
 
 
 def test_a_worker_that_is_killed_costs_its_run_only(tmp_path):
-    process = start(tmp_path, steps=8_000)
-    os.kill(workers_of(process.pid)[0], signal.SIGKILL)
-    _, errors = process.communicate(timeout=100)
-    assert process.returncode == 0, errors
+    with started(tmp_path, steps=8_000) as process:
+        os.kill(workers_of(process.pid)[0], signal.SIGKILL)
+        _, errors = process.communicate(timeout=100)
+        assert process.returncode == 0, errors
     statuses = []
     for path in files(tmp_path / "out"):
         with optiscope.open_run(path) as run:

@@ -20,7 +20,7 @@ import numpy as np
 
 from optiscope.analysis.envelope import WINDOW, measure
 from optiscope.analysis.finding import Alarm, StepRange
-from optiscope.analysis.robust import Floats, running_median
+from optiscope.analysis.robust import Floats, jump, running_median
 
 SLACK = WINDOW // 2
 
@@ -68,6 +68,5 @@ def _upwards(alarm: Alarm, values: Floats, sigma: float) -> bool:
         residual = (values - running_median(values, WINDOW))[first:last]
         return float(np.max(residual)) > alarm.threshold * sigma
     if alarm.name == "D":
-        before, after = values[max(first - WINDOW, 0) : first], values[first : first + WINDOW]
-        return float(np.median(after) - np.median(before)) > sigma
+        return jump(values, first, WINDOW) > sigma
     return True

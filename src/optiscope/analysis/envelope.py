@@ -1,23 +1,28 @@
 """Is the lower envelope of the signal steady? The seed paper's idea, made exact.
 
 The paper looks at the lower bound of the signal that flows into the output and calls a run stable where that bound
-looks stable. Here the bound is e_t, the 5 % quantile of the logits of 50 images of the step's batch, and "looks
-stable" is four numbers. A burn-in of max(1 epoch, 10 % of the steps) is dropped; with fewer than 200 steps left
-there is no answer. With b_t the running median of e over 51 steps, r_t = e_t - b_t and S the median
-inter-quartile range of the logits after burn-in:
+looks stable. Here the bound is the 5 % quantile of the logits of 50 images of the step's batch, and "looks stable"
+is four numbers. Cross-entropy drives the logits apart for ever in healthy training: their quantile sinks, their
+spread and with it the size of every fluctuation grows, and none of that may be judged. So the quantile is taken in
+units of the signal's own spread at the time,
 
-    R = 1.4826 MAD(r) / S              roughness in units of the signal's own spread
+    e_t = 5 % quantile_t / s_t,     s_t = running median over 51 steps of the inter-quartile range (IQR),
+
+which in healthy runs settles to a constant. A burn-in of max(1 epoch, 10 % of the steps) is dropped; with fewer than
+200 steps left there is no answer. With b_t the running median of e over 51 steps and r_t = e_t - b_t:
+
+    R = 1.4826 MAD(r)                  roughness, in units of the spread
     X = max abs(r) / (1.4826 MAD(r))   the largest excursion, in standard deviations: spikes
     V = log MAD ratio of halves        of r, second over first: noise that grows
     D = robust CUSUM                   of e - (a + b log t): a shift of level
 
-Drift itself is never judged: cross-entropy drives the logits apart for ever in healthy training, which is why
-a + b log t is taken out. V alarms upwards only, because roughness that dies down is settling.
-
-X, V and D are held against what stationary noise of the same autocorrelation gives through the same steps
-(`optiscope.analysis.robust`), with Holm's correction over the three at 5 % in total. R has no null distribution:
-its limit is a matter of scale and comes from reasoning until this project's own runs are there to fit it.
-"With margin" means that the bootstrap interval of R lies below the limit as a whole.
+V alarms upwards only, because roughness that dies down is settling. X, V and D are held against what stationary
+noise of the same autocorrelation gives through the same steps (`optiscope.analysis.robust`), each at a third of 5 %
+(Bonferroni). What is significant must also matter, or every long run would alarm because no drift is exactly
+a + b log t: V and D alarm from half of the smallest fault that must be found, which is a doubled variance and a
+shift by 2 standard deviations. R has no null distribution: its limit is a matter of scale and comes from reasoning
+until this project's own runs are there to fit it. "With margin" means that the bootstrap interval of R lies below
+the limit as a whole.
 """
 
 from __future__ import annotations
@@ -35,6 +40,11 @@ RULE = "provisional-1"
 ROUGHNESS_LIMIT = 0.5
 """The limit of R. Drawing 50 images alone moves their 5 % quantile: by 0.07 IQR if all 500 logits of a normal
 distribution were independent, by 0.22 IQR if only the images were. A limit of 0.5 is about twice the larger."""
+
+LEAST_GROWTH = math.log(2) / 4
+LEAST_SHIFT = 1.0
+"""V and D alarm from these on: a log ratio of standard deviations, and a jump in standard deviations of r, from the
+median over the 51 steps before the change to that over the 51 after it, a + b log t taken out."""
 
 LEVEL = 0.05
 WINDOW = 51
@@ -98,20 +108,29 @@ def measure(values: Floats, burn: int) -> Envelope | None:
     cusum, peak = robust.cusum(level)
     excursion, growth = robust.largest(residual), robust.growth(residual)
     chance = _chance(robust.remove_step(level, peak), basis)
-    tests = (("X", excursion, chance.excursion), ("V", growth, chance.growth), ("D", cusum, chance.cusum))
-    p_values = tuple(robust.p_value(float(value), null) for _, value, null in tests)
     sigma = robust.MAD_TO_SIGMA * float(robust.mad(residual))
+    shift = abs(robust.jump(level, int(peak) + 1, WINDOW)) / sigma
+    excursions = robust.TAIL + (chance.excursion - robust.TAIL) * robust.tail_stretch(residual)
+    distance = np.abs(residual)
+    far = np.flatnonzero(distance >= min(_limit(excursions) * sigma, float(np.max(distance))))
+    tests = (
+        ("X", excursion, excursions, True, (int(far[0]), int(far[-1]))),
+        ("V", growth, chance.growth, growth >= LEAST_GROWTH, (half, size - 1)),
+        ("D", cusum, chance.cusum, shift >= LEAST_SHIFT, (int(peak) + 1, min(int(peak) + WINDOW, size - 1))),
+    )
+    p_values = tuple(robust.p_value(float(value), null) for _, value, null, *_ in tests)
+    alarms = tuple(
+        Alarm(
+            name=name,
+            statistic=float(value),
+            threshold=_limit(null),
+            p_value=p,
+            steps=(burn + 1 + first, burn + 1 + last),
+        )
+        for (name, value, null, matters, (first, last)), p in zip(tests, p_values, strict=True)
+        if p <= LEVEL / 3 and matters
+    )
     low, high = np.quantile(chance.sigma, (0.025, 0.975))
-    alarms = []
-    for (name, value, null), p, loud in zip(tests, p_values, robust.holm(p_values, LEVEL), strict=True):
-        if loud:
-            limit = float(np.quantile(null, 1 - LEVEL / len(tests)))
-            if name == "X":
-                far = np.flatnonzero(np.abs(residual) >= min(limit, float(value)) * sigma)
-                steps = (burn + 1 + int(far[0]), burn + 1 + int(far[-1]))
-            else:
-                steps = (burn + 1 + (half if name == "V" else int(peak) + 1), values.size)
-            alarms.append(Alarm(name=name, statistic=float(value), threshold=limit, p_value=p, steps=steps))
     return Envelope(
         steps=(burn + 1, values.size),
         sigma=sigma * scale,
@@ -120,20 +139,25 @@ def measure(values: Floats, burn: int) -> Envelope | None:
         growth=float(growth),
         cusum=float(cusum),
         p_values=(p_values[0], p_values[1], p_values[2]),
-        alarms=tuple(alarms),
+        alarms=alarms,
         trend=scale * float(np.polynomial.polynomial.polyfit(np.log(t), values[burn:], 1)[1]),
     )
+
+
+def _limit(null: Floats) -> float:
+    return float(np.quantile(null, 1 - LEVEL / 3))
 
 
 def _chance(noise: Floats, basis: Floats) -> _Chance:
     """Return what stationary noise like `noise`, [T], gives by chance.
 
     The noise of X is Gaussian: the bootstrap of a series with a spike holds the spike, and would never find it odd.
+    The caller stretches its tails to those that the series has without its few largest values.
     Long runs, of which every replicate costs more, get 99 replicates, enough for the smallest level, 0.05 / 3.
     """
     rng = np.random.default_rng(SEED)
     size = noise.size
-    count, stride = (399, 10) if size <= 2000 else (99, 25)
+    count, stride = (299, 10) if size <= 2000 else (99, 25)
     phi = float(robust.lag_one(noise))
     wider = size + WINDOW - 1
     smooth = robust.coarse_residual(robust.gaussian(wider, phi, count, rng), WINDOW, stride)
@@ -149,7 +173,7 @@ def envelope(q05: Floats, iqr: Floats, steps_per_epoch: int) -> Finding:
 
     `q05` and `iqr`, both [T], are the 5 % quantile and the inter-quartile range of the signal at every step. Only
     the steps before the first that is not finite are used. The statistic is R; the p-value the smallest of those of
-    X, V and D times three.
+    X, V and D times three. The steps of alarm D are the 51 from the change on.
     """
     n = min(q05.size, iqr.size)
     bad = np.flatnonzero(~(np.isfinite(q05[:n]) & np.isfinite(iqr[:n])))
@@ -158,12 +182,12 @@ def envelope(q05: Floats, iqr: Floats, steps_per_epoch: int) -> Finding:
     if used - burn < MIN_POINTS:
         why = f"{max(used - burn, 0)} finite steps after a burn-in of {burn} are too few ({MIN_POINTS} are needed)"
         return Finding(name="envelope", rule_version=RULE, result="undecided", why=why)
-    measured, spread = measure(q05[:used], burn), float(np.median(iqr[burn:used]))
-    if measured is None or spread <= 0:
+    spread = robust.running_median(iqr[:used], WINDOW)
+    measured = measure(q05[:used] / spread, burn) if spread.min() > 0 else None
+    if measured is None:
         why = "the signal does not vary after burn-in, so its steadiness says nothing"
         return Finding(name="envelope", rule_version=RULE, result="undecided", steps=(burn + 1, used), why=why)
-    roughness = measured.sigma / spread
-    low, high = (end / spread for end in measured.sigma_interval)
+    roughness, (_, high) = measured.sigma, measured.sigma_interval
     alarms = measured.alarms
     if roughness >= ROUGHNESS_LIMIT:
         rough = Alarm(name="R", statistic=roughness, threshold=ROUGHNESS_LIMIT, p_value=None, steps=measured.steps)
@@ -182,7 +206,7 @@ def envelope(q05: Floats, iqr: Floats, steps_per_epoch: int) -> Finding:
         statistic=roughness,
         threshold=ROUGHNESS_LIMIT,
         p_value=min(1.0, 3 * min(measured.p_values)),
-        interval=(low, high),
+        interval=measured.sigma_interval,
         steps=measured.steps,
         first_step=min((alarm.steps[0] for alarm in alarms), default=None),
         alarms=alarms,

@@ -20,6 +20,9 @@ Floats = npt.NDArray[np.float64]
 MAD_TO_SIGMA = 1.4826
 """The standard deviation of a normal distribution over its median absolute deviation."""
 
+TAIL, _FAR = 1.6449, 2.2414
+"""The 90 % and 97.5 % quantiles of the absolute value of a standard normal variable."""
+
 BLOCK = 10
 _SETTLE = 50
 _MAX_PHI = 0.98
@@ -109,6 +112,16 @@ def largest(r: Floats) -> Floats:
     return np.asarray(np.max(np.abs(r), axis=-1) / (MAD_TO_SIGMA * mad(r)))
 
 
+def tail_stretch(r: Floats) -> float:
+    """Return how much longer the tails of `r`, [T], are than a normal distribution's, at least 1.
+
+    It is the distance between the 90 % and the 97.5 % quantile of abs(r), in robust standard deviations, over that of
+    a normal distribution. A handful of spikes does not move it.
+    """
+    near, far = np.quantile(np.abs(r), (0.9, 0.975)) / (MAD_TO_SIGMA * mad(r))
+    return max(1.0, float(far - near) / (_FAR - TAIL))
+
+
 def growth(r: Floats) -> Floats:
     """Return the log ratio of the MAD in the second half to that in the first, along the last axis."""
     half = r.shape[-1] // 2
@@ -143,16 +156,11 @@ def cusum(y: Floats) -> tuple[Floats, npt.NDArray[np.intp]]:
     return height / (long_run * np.sqrt(size)), peak
 
 
+def jump(y: Floats, at: int, window: int = 51) -> float:
+    """Return the median of `y`, [T], over the `window` values from index `at` on, less that over those before it."""
+    return float(np.median(y[at : at + window]) - np.median(y[max(at - window, 0) : at]))
+
+
 def p_value(statistic: float, null: Floats) -> float:
     """Return the one-sided bootstrap p-value: the share at least as large of `null` and the statistic itself."""
     return float((1 + np.count_nonzero(null >= statistic)) / (1 + null.size))
-
-
-def holm(p_values: tuple[float, ...], level: float = 0.05) -> tuple[bool, ...]:
-    """Say which hypotheses fall at family-wise `level` (Holm, Scand. J. Statist. 1979)."""
-    rejected = [False] * len(p_values)
-    for done, index in enumerate(np.argsort(p_values, kind="stable")):
-        if p_values[index] > level / (len(p_values) - done):
-            break
-        rejected[index] = True
-    return tuple(rejected)

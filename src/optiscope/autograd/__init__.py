@@ -13,13 +13,14 @@
 
 from optiscope.autograd.check import check_grads
 from optiscope.autograd.kernels import KERNELS, Kernels
+from optiscope.autograd.node import Array, Node
 from optiscope.autograd.ops import TABLE
 from optiscope.autograd.ops.activations import dropout, relu, sigmoid, tanh
 from optiscope.autograd.ops.arithmetic import exp, log, sqrt
 from optiscope.autograd.ops.images import conv2d, max_pool2d
 from optiscope.autograd.ops.linear import linear, matmul, mean, reshape, sum  # noqa: A004, the field's name
 from optiscope.autograd.ops.losses import Reduction, softmax_cross_entropy
-from optiscope.autograd.tape import Array, Node, Tape, Tensor
+from optiscope.autograd.tape import Tape, Tensor
 from optiscope.autograd.vjp import Operation
 
 __all__ = [

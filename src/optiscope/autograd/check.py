@@ -18,7 +18,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from optiscope.autograd.tape import Array, Tape, Tensor
+from optiscope.autograd.node import Array
+from optiscope.autograd.tape import Tape, Tensor
 
 Function = Callable[..., Tensor]
 

@@ -22,48 +22,16 @@ Tensors that outlive a `reset` are refused when they are used; copy what must be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Hashable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from optiscope.autograd.kernels import Kernels, find
+from optiscope.autograd.node import Array, Node, Row
 from optiscope.autograd.operators import Operators
 from optiscope.errors import UsageError
-
-if TYPE_CHECKING:
-    from optiscope.autograd.kernels import Kernels
-
-Array = npt.NDArray[Any]
-
-ALIGNMENT = 64
-"""Bytes: a cache line. Aligned buffers take the same code path in every step and every process."""
-
-
-def _empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    size = int(np.prod(shape)) * dtype.itemsize
-    raw = np.empty(size + ALIGNMENT, dtype=np.uint8)
-    start = -raw.ctypes.data % ALIGNMENT
-    return raw[start : start + size].view(dtype).reshape(shape)
-
-
-class Row(Protocol):
-    """What the tape asks of an operation; `optiscope.autograd.vjp.Operation` is the one there is."""
-
-    @property
-    def name(self) -> str:
-        """What error messages call it."""
-        ...
-
-    @property
-    def forward(self) -> Callable[..., Array]:
-        """`forward(node, *arrays, **options)` returns the result."""
-        ...
-
-    @property
-    def rule(self) -> Callable[[Node, Array], Sequence[Array | None]]:
-        """`rule(node, dy)` returns a gradient for each input."""
-        ...
 
 
 class Tensor(Operators):
@@ -97,76 +65,6 @@ class Tensor(Operators):
         return f"Tensor(shape={self.shape}, dtype={self.dtype}, needs_grad={self.needs_grad})"
 
 
-class Node:
-    """One call of an operation, and the memory that belongs to its place on the tape.
-
-    A forward function and its rule see the same node, so what the first leaves in a `buffer` the second finds
-    there. `arrays` are the values of the inputs, `out` the result, `options` the keyword arguments of the call,
-    and `needs[i]` says whether somebody wants the gradient of input i.
-    """
-
-    __slots__ = ("_buffers", "_scratch", "arrays", "inputs", "kernels", "needs", "op", "options", "output")
-
-    op: Row
-    inputs: tuple[Tensor, ...]
-    arrays: tuple[Array, ...]
-    needs: tuple[bool, ...]
-    options: Mapping[str, Any]
-    output: Tensor | None
-
-    def __init__(self, kernels: Kernels, scratch: dict[Hashable, Array]) -> None:
-        self.kernels = kernels
-        self._scratch = scratch
-        self._buffers: dict[Hashable, Array] = {}
-        self.clear()
-
-    def clear(self) -> None:
-        """Let go of the tensors of the last step; the buffers stay."""
-        self.inputs, self.arrays, self.needs, self.output = (), (), (), None
-
-    @property
-    def out(self) -> Array:
-        """The result of the call."""
-        assert self.output is not None, "the forward function has not returned yet"
-        return self.output.array
-
-    def buffer(self, name: Hashable, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
-        """Return this node's array `name`: uninitialised at first, the same memory at every step after that.
-
-        Another shape or dtype than at the last step makes a new one, and drops the old.
-        """
-        dtype = np.dtype(dtype)
-        found = self._buffers.get(name)
-        if found is None or found.shape != shape or found.dtype != dtype:
-            found = self._buffers[name] = _empty(shape, dtype)
-        return found
-
-    def scratch(self, name: Hashable, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
-        """Return an array that all nodes share and that is zero when it is made.
-
-        For what does not outlive the call. Whoever asks for the same name, shape and dtype gets the same memory,
-        so that values which every user leaves alone (the zeros round a padded image) stay what they are.
-        """
-        dtype = np.dtype(dtype)
-        key = (name, shape, dtype)
-        found = self._scratch.get(key)
-        if found is None:
-            found = self._scratch[key] = _empty(shape, dtype)
-            found[...] = 0
-        return found
-
-    def grad(self, index: int) -> Array:
-        """Return memory for the gradient of input `index`, for a rule to fill and to return.
-
-        It is the leaf's own gradient buffer where this is the first contribution to it, so that nothing is copied.
-        """
-        tensor = self.inputs[index]
-        alone = sum(other is tensor for other in self.inputs) == 1
-        if tensor.target is not None and tensor.grad is None and alone:
-            return tensor.target
-        return self.buffer(("grad", index), tensor.shape, np.result_type(tensor.dtype, self.out.dtype))
-
-
 class Tape:
     """Records operations and differentiates them.
 
@@ -175,8 +73,6 @@ class Tape:
     """
 
     def __init__(self, kernels: str | Kernels = "im2col") -> None:
-        from optiscope.autograd.kernels import find  # the kernels use `Node`, which is defined here
-
         self.kernels = find(kernels) if isinstance(kernels, str) else kernels
         self.step = 0
         self._nodes: list[Node] = []
@@ -262,6 +158,11 @@ class Tape:
             if output is None or output.grad is None or not output.needs_grad:
                 continue
             grads = node.op.rule(node, output.grad)
+            if len(grads) != len(node.inputs):
+                raise UsageError(
+                    f"the rule of operation '{node.op.name}' returned {len(grads)} gradients for {len(node.inputs)} "
+                    "inputs: a rule returns a sequence with one for each"
+                )
             for index, (tensor, grad) in enumerate(zip(node.inputs, grads, strict=True)):
                 if tensor.needs_grad:
                     self._accumulate(node, index, tensor, grad)

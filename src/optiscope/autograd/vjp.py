@@ -28,16 +28,17 @@ no `abs`, no conjugates (`x.T`, never `x.conj().T`), and comparisons by the real
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import attrs
 import numpy as np
 
-from optiscope.autograd.tape import Array, Node, Tensor
+from optiscope.autograd.node import Array, Node
+from optiscope.autograd.tape import Tensor
 from optiscope.errors import UsageError
 
 
-@attrs.frozen
+@dataclass(frozen=True)
 class Operation:
     """A row of the table: a name for error messages, a forward function and its rule."""
 

@@ -41,7 +41,7 @@ class Processes(Executor):
     def __init__(self, jobs: int = 2) -> None:
         from pebble import ProcessPool
 
-        self._pool = ProcessPool(
+        self._pool: Any = ProcessPool(
             max_workers=jobs, context=multiprocessing.get_context("spawn"), initializer=prepare_worker
         )
 

@@ -35,7 +35,6 @@ def characterize(
 
       optiscope characterize
       optiscope characterize --optimizers adam --lrs 0.001 0.01
-
       optiscope characterize --data cifar10 --model paper-cnn
     """
     if jobs is not None and jobs < 1:

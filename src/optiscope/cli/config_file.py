@@ -14,8 +14,9 @@ never taken for a number, a fraction never cut to a whole one, and an unknown ke
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import attrs
 from cattrs import Converter
@@ -23,10 +24,13 @@ from cattrs.errors import (
     AttributeValidationNote,
     BaseValidationError,
     ForbiddenExtraKeysError,
+    IterableValidationNote,
 )
 
 from optiscope.config import GridConfig, Value
 from optiscope.errors import UsageError, unknown
+
+Hook = Callable[[Any, Any], Any]
 
 
 def read_grid(file: Path) -> GridConfig:
@@ -60,24 +64,36 @@ def _converter() -> Converter:
     converter.register_structure_hook_func(
         lambda kind: kind == Value, _strict(None, "a number, a text or true or false", bool, int, float, str)
     )
-    converter.register_structure_hook_func(_is_list, _strict_list(converter))
+    converter.register_structure_hook_func(_is(tuple), _strict_list(converter))
+    converter.register_structure_hook_factory(
+        _is(Mapping), lambda kind: _strict_table(converter.gen_structure_mapping(kind))
+    )
     return converter
 
 
-def _is_list(kind: Any) -> bool:
-    return getattr(kind, "__origin__", None) is tuple
+def _is(origin: type) -> Callable[[Any], bool]:
+    return lambda kind: get_origin(kind) is origin
 
 
-def _strict_list(converter: Converter) -> Any:
+def _strict_list(converter: Converter) -> Hook:
     def structure(value: Any, kind: Any) -> tuple[Any, ...]:
         if not isinstance(value, list):
             raise ValueError(f"must be a list in brackets, not {value!r}")
-        return tuple(converter.structure(item, kind.__args__[0]) for item in value)
+        return tuple(converter.structure(item, get_args(kind)[0]) for item in value)
 
     return structure
 
 
-def _strict(convert: type | None, wanted: str, *types: type) -> Any:
+def _strict_table(inner: Hook) -> Hook:
+    def structure(value: Any, kind: Any) -> Any:
+        if not isinstance(value, dict):
+            raise ValueError(f"must be a table, not {value!r}")
+        return inner(value, kind)
+
+    return structure
+
+
+def _strict(convert: type | None, wanted: str, *types: type) -> Hook:
     def structure(value: Any, _: Any) -> Any:
         if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
             raise ValueError(f"must be {wanted}, not {value!r}")
@@ -94,7 +110,9 @@ def _sentence(error: BaseValidationError) -> str:
         leaf = leaf.exceptions[0]
         for note in getattr(leaf, "__notes__", ()):
             if isinstance(note, AttributeValidationNote):
-                place.append(str(note.name))
+                place.append(note.name)
+            elif isinstance(note, IterableValidationNote) and isinstance(note.index, str):
+                place.append(note.index)
     if isinstance(leaf, ForbiddenExtraKeysError):
         return str(unknown("key", sorted(leaf.extra_fields)[0], (field.name for field in attrs.fields(GridConfig))))
-    return f"{' '.join(('.'.join(place), str(leaf))).strip()}"
+    return f"{'.'.join(place)} {leaf}".strip()

@@ -17,7 +17,7 @@ def plugins(
     strict: Annotated[bool, STRICT] = False,
     json: Annotated[bool, JSON] = False,
 ) -> None:
-    """Show which plugins are installed, from where, in what state, and what they bring.
+    """Show which plugins are installed, from where, and what they bring.
 
     A plugin comes with an installed package (entry points of the group 'optiscope') or from a single file. A broken
     one is shown with the reason and leaves the others working.

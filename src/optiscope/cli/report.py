@@ -17,7 +17,10 @@ def report(
     *,
     json: Annotated[bool, JSON] = False,
 ) -> None:
-    """Write OUT/report.html: one self-contained page with the verdicts, figures and evidence of a grid."""
+    """Write report.html: the verdicts, figures and evidence of a grid.
+
+    It is one page that needs nothing else, drawn from the files of the folder OUT.
+    """
     from optiscope.cli import console
     from optiscope.report import write_report
 

@@ -57,7 +57,7 @@ def verdicts(document: Mapping[str, Any]) -> Table:
 def what_next(out: Path, page: Path) -> tuple[str, str]:
     """Return two lines: where the files are, and what to do with them."""
     return (
-        f"Everything is in {out}: look at {page}.",
+        f"Everything is in {out}: open {page}.",
         f"Judge again: optiscope label {out}   More seeds: repeat with --seeds 5 --out {out} --resume",
     )
 

@@ -30,7 +30,8 @@ CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "
 OFFICIAL_RECORDS = 10_000
 
 _HEIGHT, _WIDTH, _CHANNELS = SHAPE
-_RECORD = 1 + _HEIGHT * _WIDTH * _CHANNELS
+_PLANE = _HEIGHT * _WIDTH
+_RECORD = 1 + _CHANNELS * _PLANE
 
 
 def cache_folder() -> Path:
@@ -78,8 +79,12 @@ def read_records(path: Path) -> tuple[Pixels, Labels]:
             f"{path} has label {labels[bad[0]]} in record {bad[0]:,} (counted from 0), and labels go from 0 to 9: "
             "the file is damaged or of another format, so fetch it again"
         )
-    planes = records[:, 1:].reshape(count, _CHANNELS, _HEIGHT, _WIDTH)
-    return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), labels
+    images = np.empty((count, _PLANE, _CHANNELS), dtype=np.uint8)
+    # Plane by plane, as NumPy's own copy of the transposed array takes three times as long.
+    for channel in range(_CHANNELS):
+        start = 1 + channel * _PLANE
+        images[:, :, channel] = records[:, start : start + _PLANE]
+    return images.reshape(count, *SHAPE), labels
 
 
 def write_records(path: Path, images: Pixels, labels: Labels) -> None:

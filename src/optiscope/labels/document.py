@@ -45,10 +45,10 @@ class Characterization:
         }
         return json.dumps(_finite(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
-    def write(self, out: str | os.PathLike[str]) -> Path:
-        """Write characterization.json into the folder `out`, whole or not at all, and return its path."""
-        path = Path(out) / FILE_NAME
-        temporary = path.with_name(f".{FILE_NAME}.{os.getpid()}")
+    def write(self, path: str | os.PathLike[str]) -> Path:
+        """Write the document, whole or not at all, and return its path; in a folder it is characterization.json."""
+        path = _document(path)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             with temporary.open("w", encoding="utf-8") as file:
                 file.write(self.to_json())
@@ -63,9 +63,9 @@ class Characterization:
         return path
 
     @classmethod
-    def read(cls, out: str | os.PathLike[str]) -> Characterization:
-        """Read characterization.json from the folder `out`; FileError where it is missing, damaged or newer."""
-        path = Path(out) / FILE_NAME
+    def read(cls, path: str | os.PathLike[str]) -> Characterization:
+        """Read the document, or the one in a folder; FileError where it is missing, damaged or newer."""
+        path = _document(path)
         try:
             document = json.loads(path.read_text(encoding="utf-8"))
             if document["schema_version"] > SCHEMA_VERSION:
@@ -78,6 +78,10 @@ class Characterization:
             raise FileError(f"{path} cannot be read ({error.strerror}): 'optiscope label' writes it") from error
         except (ValueError, KeyError, TypeError) as error:
             raise FileError(f"{path} is damaged ({error}): write it anew with 'optiscope label'") from error
+
+
+def _document(path: str | os.PathLike[str]) -> Path:
+    return Path(path) / FILE_NAME if Path(path).is_dir() else Path(path)
 
 
 def _cell_to_plain(cell: Cell) -> dict[str, Any]:

@@ -29,6 +29,11 @@ def _positive(_: Any, attribute: attrs.Attribute[Any], value: float) -> None:
         raise ValueError(f"{attribute.name} must be a finite number above zero, not {value!r}")
 
 
+def _count(_: Any, attribute: attrs.Attribute[Any], value: int) -> None:
+    if not isinstance(value, int) or value < 1:
+        raise ValueError(f"{attribute.name} must be a whole number >= 1, not {value!r}")
+
+
 @attrs.frozen(kw_only=True)
 class Quadratic(Model):
     """A round bowl: gradient curvature * w, Hessian curvature * I, minimum 0 at the origin.
@@ -41,7 +46,7 @@ class Quadratic(Model):
     needs_data: ClassVar[bool] = False
 
     curvature: float = attrs.field(default=1.0, validator=_positive)
-    dimension: int = attrs.field(default=1, validator=_positive)
+    dimension: int = attrs.field(default=1, validator=_count)
     start: float = attrs.field(default=1.0, validator=_finite)
 
     def shapes(self, image: Image, classes: int) -> dict[str, tuple[int, ...]]:

@@ -35,9 +35,9 @@ class Rows(Mapping[str, npt.NDArray[Any]]):
         self._group = group
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
-        if name not in set(self):
+        dataset: Any = None if "/" in name else self._run.h5.get(f"{self._group}/{name}")
+        if not hasattr(dataset, "shape"):
             raise KeyError(f"{self._run.path} has no {self._group}/{name}: there are {', '.join(self) or 'none'}")
-        dataset = self._run.h5[f"{self._group}/{name}"]
         every = _every(dataset)
         values = dataset[...] if every is None else dataset[: self._run._rows(every)]
         array: npt.NDArray[Any] = np.asarray(values)
@@ -90,10 +90,12 @@ class Run:
         try:
             self.attrs = {name: _python(value) for name, value in self.h5.attrs.items()}
             _check_ours(self.path, self.attrs, self.h5)
-            state = [int(value) for value in self.h5[schema.RUN_STATE][...]]
-            self.n_steps, self.n_epochs, code, _ = state
+            self.n_steps, self.n_epochs, code, _ = map(int, self.h5[schema.RUN_STATE][...])
             self.status = {code: name for name, code in schema.STATUS_CODES.items()}[code]
-        except BaseException:
+        except (OSError, RuntimeError, ValueError, KeyError) as error:
+            self.h5.close()
+            raise FileError(f"{self.path} is damaged ({error}): make the run again") from error
+        except FileError:
             self.h5.close()
             raise
 

@@ -40,12 +40,12 @@ Recorded = Mapping[str, Mapping[str, npt.ArrayLike]]
 class _Track:
     """The rows of one dataset that are not committed yet."""
 
-    __slots__ = ("_buffer", "_offset", "_start", "dataset")
+    __slots__ = ("_buffer", "_offset", "_start", "dataset", "every")
 
     def __init__(self, dataset: schema.Dataset, offset: int) -> None:
-        assert dataset.every is not None
-        held = 1 if dataset.every == "epoch" else -(-COMMIT_STEPS // dataset.every)
         self.dataset = dataset
+        self.every = dataset.every or "epoch"
+        held = 1 if self.every == "epoch" else -(-COMMIT_STEPS // self.every)
         self._offset = offset
         self._start = 0
         self._buffer = np.empty((held, *dataset.shape[1:]), "<" + dataset.dtype)
@@ -83,11 +83,33 @@ class RunWriter:
     As a context manager it closes on the way out, whatever happened inside.
     """
 
-    def __init__(self, path: Path, info: RunInfo, lock: files.Lock, descriptor: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        info: RunInfo,
+        lock: files.Lock,
+        descriptor: int,
+        layout: tuple[schema.Dataset, ...],
+        root: Mapping[str, Any],
+        offsets: Mapping[str, int],
+    ) -> None:
         self.path = path
         self._info = info
         self._lock: files.Lock | None = lock
         self._descriptor = descriptor
+        self._layout = layout
+        self._root = root
+        self._state_offset = offsets[schema.RUN_STATE]
+        self._tracks = [_Track(d, offsets[d.path]) for d in layout if d.every is not None]
+        self._by_schedule: dict[schema.Every, list[_Track]] = {}
+        self._declared: dict[str, set[str]] = {}
+        for track in self._tracks:
+            self._by_schedule.setdefault(track.every, []).append(track)
+            recorder, name = track.dataset.source
+            self._declared.setdefault(recorder, set()).add(name)
+        self._n_steps = self._n_epochs = self._commits = self._status = 0
+        self._committed = (0, 0)
+        self._committed_at = time.monotonic()
 
     @classmethod
     def create(
@@ -103,7 +125,7 @@ class RunWriter:
         FileError where `path` exists (unless `overwrite`), is being written, or cannot be written.
         """
         path = Path(path)
-        datasets = schema.layout(info, signals)
+        layout = schema.layout(info, signals)
         root = schema.root_attributes(info)
         with files.telling(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,33 +133,12 @@ class RunWriter:
             try:
                 if path.exists() and not overwrite:
                     raise FileError(f"{path} exists: choose another folder, or ask for it to be overwritten")
-                live = image.build_live(datasets, root)
+                live = image.build_live(layout, root)
                 files.publish(path, live.data)
-                writer = cls(path, info, lock, os.open(path, os.O_RDWR))
+                return cls(path, info, lock, os.open(path, os.O_RDWR), layout, root, live.offsets)
             except BaseException:
                 lock.release()
                 raise
-        writer._prepare(datasets, root, signals, live.offsets)
-        return writer
-
-    def _prepare(
-        self,
-        datasets: tuple[schema.Dataset, ...],
-        root: Mapping[str, Any],
-        signals: Mapping[str, tuple[Signal, ...]],
-        offsets: Mapping[str, int],
-    ) -> None:
-        self._datasets = datasets
-        self._root = root
-        self._tracks = [_Track(d, offsets[d.path]) for d in datasets if d.every is not None]
-        self._by_schedule: dict[schema.Every, list[_Track]] = {}
-        for track in self._tracks:
-            self._by_schedule.setdefault(track.dataset.every or "epoch", []).append(track)
-        self._declared = {recorder: frozenset(s.name for s in some) for recorder, some in signals.items()}
-        self._state_offset = offsets[schema.RUN_STATE]
-        self._n_steps = self._n_epochs = self._commits = self._status = 0
-        self._committed = (0, 0)
-        self._committed_at = time.monotonic()
 
     @property
     def committed(self) -> tuple[int, int]:
@@ -197,7 +198,7 @@ class RunWriter:
                 values[schema.RUN_STATE] = self._state()
                 cut = tuple(
                     attrs.evolve(d, shape=(len(values[d.path]), *d.shape[1:])) if d.every is not None else d
-                    for d in self._datasets
+                    for d in self._layout
                 )
                 files.publish(self.path, image.build_finished(cut, root, values), image.check)
         finally:
@@ -237,9 +238,10 @@ class RunWriter:
 
     def _refuse_undeclared(self, recorded: Recorded) -> None:
         for recorder, values in recorded.items():
-            if not values.keys() <= self._declared.get(recorder, frozenset()):
-                extra = ", ".join(sorted(values.keys() - self._declared.get(recorder, frozenset())))
-                raise PluginError(f"recorder '{recorder}' recorded {extra}, which it did not declare: declare it")
+            extra = values.keys() - self._declared.get(recorder, set())
+            if extra:
+                names = ", ".join(sorted(extra))
+                raise PluginError(f"recorder '{recorder}' recorded {names}, which it did not declare: declare it")
 
     def _check_open(self) -> None:
         if self._lock is None:
@@ -257,7 +259,7 @@ class RunWriter:
 
     def _commit(self, durable: bool = False) -> None:
         """Write the waiting rows, then the record that vouches for them; `durable` fsyncs after each of the two."""
-        ends = [schema.rows(t.dataset.every or "epoch", self._n_steps, self._n_epochs) for t in self._tracks]
+        ends = [schema.rows(track.every, self._n_steps, self._n_epochs) for track in self._tracks]
         with files.telling(self.path):
             for track, end in zip(self._tracks, ends, strict=True):
                 track.write(self._descriptor, end)

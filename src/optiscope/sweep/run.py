@@ -69,7 +69,7 @@ def label(out: Path, host: PluginHost, config: Common) -> Characterization:
     """Judge the run files in `out` with the analyzers of `host`, and write `characterization.json`."""
     analyzers = [host.build("analyzers", name, config.options.get(name, {})) for name in host.pieces("analyzers")]
     characterization = label_folder(out, analyzers)
-    characterization.write(out / "characterization.json")
+    characterization.write(out)
     return characterization
 
 
@@ -88,20 +88,23 @@ def _execute(
     left = set(names)
     while left:
         done, left = wait(left, timeout=LOOK_EVERY, return_when=FIRST_COMPLETED)
-        events = [_event(names[future], future) for future in done]
+        events = [event for future in done for event in _events(names[future], future)]
         if on_progress is not None:
             on_progress(watch.look([names[future] for future in [*done, *left]], events))
 
 
-def _event(run_id: str, future: Future[RunResult]) -> str:
-    """Return one line on a run that ended; raise what concerns the whole grid, such as a full disk."""
+def _events(run_id: str, future: Future[RunResult]) -> list[str]:
+    """Return a line on a run that did not come to an end of its own; raise what concerns the whole grid.
+
+    A full disk concerns all runs; what a plugin raised, or the death of a worker, its own run only.
+    """
     error = future.exception()
     if isinstance(error, (OptiscopeError, OSError)):
         raise error
     if error is not None:
-        return f"{run_id}: its worker failed ({type(error).__name__}: {error}); --resume runs it again"
+        return [f"{run_id}: its worker failed ({type(error).__name__}: {error}); --resume runs it again"]
     result = future.result()
-    return f"{run_id}: {result.status}{' (' + result.why + ')' if result.why else ''}, {result.wall_time:.1f} s"
+    return [f"{run_id}: {result.why}"] if result.status == "failed" else []
 
 
 def _finished(path: Path) -> bool:

@@ -10,18 +10,17 @@ are [N, H, W, C], convolution weights [kh, kw, Cin, Cout].
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
-import attrs
-
 from optiscope.autograd.kernels import im2col, reference
-from optiscope.autograd.tape import Array, Node
+from optiscope.autograd.node import Array, Node
 from optiscope.errors import unknown
 
 Pair = tuple[int, int]
 
 
-@attrs.frozen
+@dataclass(frozen=True)
 class Kernels:
     """The array functions of one set, and the dtypes that they compute in.
 

@@ -24,7 +24,7 @@ import numpy as np
 
 from optiscope.autograd.kernels import reference
 from optiscope.autograd.kernels.shapes import ROWS, out_size
-from optiscope.autograd.tape import Array, Node
+from optiscope.autograd.node import Array, Node
 
 Pair = tuple[int, int]
 

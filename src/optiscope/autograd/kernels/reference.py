@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from optiscope.autograd.kernels.shapes import out_size
-from optiscope.autograd.tape import Array, Node
+from optiscope.autograd.node import Array, Node
 
 Pair = tuple[int, int]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from optiscope.autograd.tape import Array, Node
+from optiscope.autograd.node import Array, Node
 
 ROWS = 2048
 """Rows of a block: its columns (2.4 MB for 32 channels in float32) stay in cache between the copy and the product."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from optiscope.autograd.tape import Array, Node, Tensor
+from optiscope.autograd.node import Array, Node
+from optiscope.autograd.tape import Tensor
 from optiscope.autograd.vjp import Operation
 from optiscope.errors import UsageError
 

@@ -10,8 +10,10 @@ from collections.abc import Callable
 import numpy as np
 
 from optiscope.autograd.kernels.shapes import sum_to
-from optiscope.autograd.tape import Array, Node, Tensor
+from optiscope.autograd.node import Array, Node
+from optiscope.autograd.tape import Tensor
 from optiscope.autograd.vjp import Operation
+from optiscope.errors import UsageError
 
 Gradients = tuple[Array | None, ...]
 
@@ -72,12 +74,14 @@ def _divide_rule(node: Node, dy: Array) -> Gradients:
 
 
 def _power(node: Node, x: Array, exponent: float) -> Array:
-    return np.power(x, exponent, out=_out(node, x))
+    if not isinstance(exponent, (int, float)):
+        raise UsageError(f"** takes a number as exponent, not {type(exponent).__name__}: write exp(log(x) * y) instead")
+    return np.power(x, float(exponent), out=_out(node, x))
 
 
 def _power_rule(node: Node, dy: Array) -> Gradients:
-    exponent = node.options["exponent"]
-    dx = np.power(node.arrays[0], exponent - 1, out=node.grad(0))
+    exponent = float(node.options["exponent"])
+    dx = np.power(node.arrays[0], exponent - 1 if exponent else 0.0, out=node.grad(0))
     dx *= exponent
     dx *= dy
     return (dx,)

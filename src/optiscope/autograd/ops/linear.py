@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from optiscope.autograd.kernels.shapes import column_sums, sum_to
-from optiscope.autograd.tape import Array, Node, Tensor
+from optiscope.autograd.node import Array, Node
+from optiscope.autograd.tape import Tensor
 from optiscope.autograd.vjp import Operation
 from optiscope.errors import UsageError
 

@@ -7,7 +7,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from optiscope.autograd.tape import Array, Node, Tensor
+from optiscope.autograd.node import Array, Node
+from optiscope.autograd.tape import Tensor
 from optiscope.autograd.vjp import Operation
 from optiscope.errors import UsageError
 

@@ -1,0 +1,171 @@
+"""The envelope against noise that is known to be healthy, and against faults that were put in."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from optiscope.analysis import burn_in, collapse, envelope, finite, measure, outcome
+
+STEPS = np.arange(1, 401)
+
+
+def healthy(rng, ar1, phi=0.3, n=400, sigma=0.3):
+    """A lower envelope that drifts down as log t, as those of healthy runs do, and an IQR that grows."""
+    t = np.arange(1, n + 1)
+    return -2 - 0.8 * np.log(t) + sigma * ar1(n, phi, rng), 1 + 0.5 * np.log(t)
+
+
+@pytest.mark.parametrize(("steps", "epoch", "burn"), [(400, 100, 100), (400, 25, 40), (401, 1, 41), (20_000, 50, 2000)])
+def test_burn_in_is_an_epoch_or_a_tenth(steps, epoch, burn):
+    assert burn_in(steps, epoch) == burn
+
+
+def test_a_healthy_log_drift_is_steady(ar1):
+    q05, iqr = healthy(np.random.default_rng(0), ar1)
+    found = envelope(q05, iqr, 100)
+    assert found.result == "pass"
+    assert found.steps == (101, 400)
+    assert found.interval[0] < found.statistic < found.interval[1] < found.threshold
+
+
+def test_roughness_is_what_it_is_defined_as(ar1):
+    rng = np.random.default_rng(1)
+    found = envelope(0.2 * ar1(4000, 0, rng), np.full(4000, 2.0), 100)
+    assert found.statistic == pytest.approx(0.1, rel=0.06)
+
+
+def test_the_drift_is_measured_and_does_not_matter(ar1):
+    q05, _ = healthy(np.random.default_rng(2), ar1)
+    flat = q05 + 0.8 * np.log(STEPS)
+    one, other = measure(q05, 100), measure(flat, 100)
+    assert one.trend == pytest.approx(other.trend - 0.8)
+    assert one.cusum == pytest.approx(other.cusum)
+
+
+@pytest.mark.parametrize("factor", [1e-6, 3.0, 1e9])
+def test_scaling_signal_and_spread_together_changes_nothing(ar1, factor):
+    q05, iqr = healthy(np.random.default_rng(3), ar1)
+    q05[300] -= 5
+    one, other = envelope(q05, iqr, 100), envelope(factor * q05, factor * iqr, 100)
+    assert one.result == other.result == "alarm"
+    assert one.statistic == pytest.approx(other.statistic)
+    assert one.p_value == pytest.approx(other.p_value)
+    assert one.alarms[0].steps == other.alarms[0].steps
+
+
+def test_a_run_is_always_judged_alike(ar1):
+    q05, iqr = healthy(np.random.default_rng(4), ar1)
+    assert envelope(q05, iqr, 100) == envelope(q05, iqr, 100)
+
+
+def test_a_spike_is_found_where_it_is(ar1):
+    q05, iqr = healthy(np.random.default_rng(5), ar1)
+    q05[319] -= 3
+    found = envelope(q05, iqr, 100)
+    assert [alarm.name for alarm in found.alarms] == ["X"]
+    assert found.first_step == 320
+    assert "320" in found.why
+
+
+def test_noise_that_grows_is_found_and_noise_that_dies_down_is_not(ar1):
+    rng = np.random.default_rng(6)
+    size = np.where(STEPS > 250, 1.0, 0.3)
+    assert "V" in [alarm.name for alarm in measure(size * ar1(400, 0, rng), 100).alarms]
+    assert "V" not in [alarm.name for alarm in measure(size[::-1] * ar1(400, 0, rng), 100).alarms]
+
+
+def test_a_shift_is_found_where_it_is(ar1):
+    q05, iqr = healthy(np.random.default_rng(7), ar1)
+    q05[260:] -= 1.2
+    found = envelope(q05, iqr, 100)
+    assert "D" in [alarm.name for alarm in found.alarms]
+    shift = next(alarm for alarm in found.alarms if alarm.name == "D")
+    assert shift.steps[0] == pytest.approx(261, abs=5)
+    assert shift.steps[1] == 400
+
+
+def test_a_rough_envelope_alarms_by_r(ar1):
+    q05, _ = healthy(np.random.default_rng(8), ar1, phi=0, sigma=1.0)
+    found = envelope(q05, np.full(400, 1.0), 100)
+    assert found.alarms[0].name == "R"
+    assert found.alarms[0].steps == (101, 400)
+
+
+def test_a_roughness_whose_interval_reaches_the_limit_is_undecided(ar1):
+    q05, iqr = healthy(np.random.default_rng(9), ar1, phi=0)
+    sigma = measure(q05, 100).sigma
+    found = envelope(q05, np.full(400, sigma / 0.49), 100)
+    assert found.result == "undecided"
+    assert found.statistic == pytest.approx(0.49)
+
+
+@pytest.mark.parametrize(("n", "epoch", "left"), [(400, 201, 199), (220, 10, 198), (0, 10, 0)])
+def test_a_short_record_is_undecided(ar1, n, epoch, left):
+    q05, iqr = (series[:n] for series in healthy(np.random.default_rng(10), ar1))
+    found = envelope(q05, iqr, epoch)
+    assert found.result == "undecided"
+    assert str(left) in found.why
+
+
+def test_a_tail_that_is_not_finite_is_not_used(ar1):
+    q05, iqr = healthy(np.random.default_rng(11), ar1)
+    q05[350:] = np.nan
+    assert envelope(q05, iqr, 100).steps == (101, 350)
+    q05[250:] = np.nan
+    assert envelope(q05, iqr, 100).result == "undecided"
+
+
+@pytest.mark.parametrize("value", [0.0, -2.5])
+def test_a_flat_signal_says_nothing(value):
+    assert envelope(np.full(400, value), np.full(400, 0.01), 100).result == "undecided"
+
+
+def test_no_spread_says_nothing(ar1):
+    q05, _ = healthy(np.random.default_rng(12), ar1)
+    assert envelope(q05, np.zeros(400), 100).result == "undecided"
+
+
+@pytest.mark.parametrize("phi", [0.0, 0.5, 0.9])
+def test_false_alarms_on_correlated_noise_stay_near_five_percent(ar1, phi):
+    # of 40 trials at 5 % more than 6 alarm with a probability of 0.003; with textbook CUSUM limits all would at 0.9
+    rng = np.random.default_rng(20)
+    alarms = sum(bool(measure(ar1(400, phi, rng), 100).alarms) for _ in range(40))
+    assert alarms <= 6
+
+
+@pytest.mark.parametrize(
+    ("fault", "size", "phi", "power"),
+    [
+        ("spike", 6, 0.0, 0.9),
+        ("spike", 6, 0.9, 0.9),
+        ("step", 2, 0.0, 0.9),
+        ("step", 3, 0.5, 0.9),
+        ("variance", 2, 0.0, 0.9),
+        ("variance", 2, 0.5, 0.9),
+        ("variance", 3, 0.9, 0.9),
+        ("oscillation", 2, 0.0, 0.9),
+    ],
+)
+def test_faults_are_found(ar1, faults, fault, size, phi, power):
+    rng = np.random.default_rng(21)
+    found = [bool(measure(faults[fault](ar1(400, phi, rng), size), 100).alarms) for _ in range(10)]
+    assert np.mean(found) >= power
+
+
+SERIES = arrays.arrays(
+    np.float64,
+    st.sampled_from([0, 1, 30, 60, 260, 300]),
+    elements=st.one_of(st.floats(width=64), st.floats(-10, 10), st.sampled_from([0.0, 1.0])),
+    fill=st.floats(width=64),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(one=SERIES, other=SERIES, epoch=st.integers(1, 100))
+def test_no_series_makes_a_rule_raise_and_every_finding_is_one_sentence(one, other, epoch):
+    found = [outcome(one), collapse(one, other), envelope(one, other, epoch), finite({"one": one, "other": other})]
+    for finding in found:
+        assert finding.why.strip()
+        assert "\n" not in finding.why

@@ -1,0 +1,71 @@
+import math
+
+import numpy as np
+import pytest
+
+from optiscope.analysis import beta_cdf, beta_quantile, jeffreys, median_interval
+
+
+@pytest.mark.parametrize("x", [0.001, 0.2, 0.5, 0.77, 0.999])
+def test_the_beta_cdf_agrees_with_closed_forms(x):
+    assert beta_cdf(x, 1, 1) == pytest.approx(x, rel=1e-12)
+    assert beta_cdf(x, 3, 1) == pytest.approx(x**3, rel=1e-12)
+    assert beta_cdf(x, 1, 4) == pytest.approx(1 - (1 - x) ** 4, rel=1e-12)
+    assert beta_cdf(x, 0.5, 0.5) == pytest.approx(2 / math.pi * math.asin(math.sqrt(x)), rel=1e-12)
+
+
+@pytest.mark.parametrize(("k", "n"), [(1, 5), (7, 10), (40, 100), (400, 1000)])
+@pytest.mark.parametrize("p", [0.05, 0.4, 0.9])
+def test_the_beta_cdf_is_a_binomial_tail(k, n, p):
+    tail = math.fsum(math.comb(n, i) * p**i * (1 - p) ** (n - i) for i in range(k, n + 1))
+    assert beta_cdf(p, k, n - k + 1) == pytest.approx(tail, rel=1e-9, abs=1e-14)
+
+
+@pytest.mark.parametrize(("a", "b"), [(0.5, 0.5), (0.5, 20.5), (3, 7), (200.5, 0.5)])
+@pytest.mark.parametrize("p", [0.0, 0.025, 0.5, 0.975, 1.0])
+def test_the_quantile_inverts_the_cdf(a, b, p):
+    assert beta_cdf(beta_quantile(p, a, b), a, b) == pytest.approx(p, abs=1e-9)
+
+
+@pytest.mark.parametrize(("n", "bound"), [(3, 0.54), (5, 0.38), (10, 0.22), (20, 0.12), (30, 0.08)])
+def test_none_in_n_still_leaves_an_upper_bound(n, bound):
+    low, high = jeffreys(0, n)
+    assert low == 0
+    assert round(high, 2) == bound
+
+
+def test_jeffreys_is_symmetric_and_knows_its_ends():
+    low, high = jeffreys(3, 10)
+    other_low, other_high = jeffreys(7, 10)
+    assert (low, high) == (pytest.approx(1 - other_high), pytest.approx(1 - other_low))
+    assert jeffreys(5, 5)[1] == 1
+    assert jeffreys(0, 0) == (0, 1)
+
+
+def test_jeffreys_agrees_with_a_published_value():
+    # Brown, Cai, DasGupta 2001, table 5: n = 10, x = 3, 95 %
+    assert jeffreys(3, 10) == (pytest.approx(0.093, abs=5e-4), pytest.approx(0.606, abs=5e-4))
+
+
+@pytest.mark.parametrize(("k", "n", "confidence"), [(-1, 3, 0.95), (4, 3, 0.95), (1, 3, 0.0), (1, 3, 1.0)])
+def test_jeffreys_refuses_nonsense(k, n, confidence):
+    with pytest.raises(ValueError, match="must lie|lies between"):
+        jeffreys(k, n, confidence)
+
+
+@pytest.mark.parametrize(("a", "b", "p"), [(0, 1, 0.5), (1, -1, 0.5), (1, 1, 1.5)])
+def test_the_quantile_refuses_nonsense(a, b, p):
+    with pytest.raises(ValueError, match="beta distribution|probability"):
+        beta_quantile(p, a, b)
+
+
+@pytest.mark.parametrize("n", [6, 11, 40, 2000])
+def test_the_interval_on_a_median_covers_it(n):
+    rng = np.random.default_rng(n)
+    bounds = np.array([median_interval(rng.exponential(size=n)) for _ in range(400)])
+    covered = np.mean((bounds[:, 0] <= math.log(2)) & (bounds[:, 1] >= math.log(2)))
+    assert 0.93 <= covered <= (0.995 if n < 20 else 0.975)
+
+
+def test_few_values_give_their_range():
+    assert median_interval(np.array([3.0, 1.0, 2.0])) == (1.0, 3.0)
