@@ -286,7 +286,7 @@ def _run(run: RunFile, unfolded: bool) -> Html:
         f"seed {judged.get('seed')}: ",
         _verdict(str(judged.get("verdict"))),
         f" ({axes})" if axes else "",
-        f". {judged['why']}" if judged.get("why") else "",
+        f": {judged['why']}" if judged.get("why") else "",
     )
     heads = ("analyzer", "statistic", "threshold", "result", "why", "rule")
     caption = f"Run {judged.get('run_id')}, status {judged.get('status')}, file {judged.get('path')}"
