@@ -113,7 +113,7 @@ def test_names_stay_text(read: Reader, page: str) -> None:
         "Run sgd-b200-s0, status diverged, file runs/sgd-b200-s0.h5",
         "1-provisional",
         "optiscope characterize --optimizers adam --batch-sizes 100 --seeds 3",
-        "All panels share one linear y scale",
+        "The panels of one optimizer share a linear y scale",
         "burn-in, not judged",
     ],
 )

@@ -10,7 +10,7 @@ run trained at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -47,8 +47,13 @@ POINTS = 1200
 OUTLIER = 4.0
 """A run whose signal spans so many times the median span of all has a y scale of its own."""
 
+BLOWN_UP = 10.0
+"""A loss that rises to so many times its first value is drawn on a logarithmic scale."""
+
 SIZE = (3.5, 2.6)
 SIZE_TRAINING = (3.5, 3.3)
+
+Limits = tuple[float, float]
 
 _STYLE: Any = {
     "figure.facecolor": "none",
@@ -107,29 +112,27 @@ def thin(step: Floats, values: Floats, points: int = POINTS) -> tuple[Floats, Fl
     return step[kept], values[kept]
 
 
-def span(track: Track) -> tuple[float, float] | None:
+def span(track: Track) -> Limits | None:
     """Return the smallest and largest finite value that a signal panel draws, or None where there is none."""
     drawn = np.concatenate([track.signal, track.batch_min])
     drawn = drawn[np.isfinite(drawn)]
     return (float(drawn.min()), float(drawn.max())) if drawn.size else None
 
 
-def shared_limits(tracks: Iterable[Track]) -> tuple[tuple[float, float] | None, tuple[bool, ...]]:
-    """Return the y limits that panels share, and for each track whether it keeps to them.
+def shared_limits(tracks: Sequence[Track]) -> tuple[Limits | None, ...]:
+    """Return for each track the y limits that its panel shares with the others, or None for a scale of its own.
 
-    A track whose values span more than `OUTLIER` times the median span gets a scale of its own: beside a run that
-    blew up, every other would be a flat line.
+    A track whose values span more than `OUTLIER` times the median span gets its own: beside a run that blew up,
+    every other would be a flat line.
     """
     spans = [span(track) for track in tracks]
     widths = [high - low for low, high in filter(None, spans)]
-    limit = OUTLIER * float(np.median(widths)) if widths else 0.0
-    inside = tuple(found is not None and found[1] - found[0] <= limit for found in spans)
-    kept = [found for found, keeps in zip(spans, inside, strict=True) if keeps and found]
-    if not kept:
-        return None, inside
-    low, high = min(low for low, _ in kept), max(high for _, high in kept)
+    most = OUTLIER * float(np.median(widths)) if widths else 0.0
+    kept = [found if found and found[1] - found[0] <= most else None for found in spans]
+    low = min((low for low, _ in filter(None, kept)), default=0.0)
+    high = max((high for _, high in filter(None, kept)), default=0.0)
     margin = 0.04 * (high - low) or 1.0
-    return (low - margin, high + margin), inside
+    return tuple((low - margin, high + margin) if found else None for found in kept)
 
 
 @style()
@@ -137,14 +140,13 @@ def signal_panel(
     track: Track,
     title: str,
     verdict: str,
-    limits: tuple[float, float] | None = None,
+    limits: Limits | None = None,
     others: Sequence[Track] = (),
 ) -> Figure:
     """Draw one cell's signal against the step: 5 % quantile and batch minimum, envelope, burn-in, first alarm.
 
     `limits` are the y limits that the panels share; None gives the panel a scale of its own, linear up to one and
-    logarithmic beyond. `others` are runs of the same
-    cell with other seeds: of each, only the running median is drawn.
+    logarithmic beyond. `others` are runs of the same cell with other seeds: of each, only the running median is drawn.
     """
     figure, axes = _figure(SIZE, 1)
     ax = axes[0]
@@ -157,7 +159,7 @@ def signal_panel(
         step, median = thin(envelope.step, envelope.median)
         low, high = median - envelope.half_width, median + envelope.half_width
         ax.fill_between(step, low, high, color=MEDIAN, alpha=0.22, linewidth=0)
-        ax.plot(step, median, color=MEDIAN, linewidth=1.3)
+        ax.plot(step, median, color=MEDIAN, linewidth=1.1)
     ax.axvspan(0, track.burn_in, color=MUTED, alpha=0.13, linewidth=0)
     _mark(ax, track)
     _x_axis(ax, track)
@@ -175,7 +177,7 @@ def training_panel(track: Track, title: str, verdict: str) -> Figure:
     """Draw one run's training loss above its accuracy: batches and their running median, and all test images."""
     figure, (above, below) = _figure(SIZE_TRAINING, 2)
     finite = track.loss[np.isfinite(track.loss) & (track.loss > 0)]
-    wide = bool(finite.size) and float(finite.max() / finite.min()) > 20
+    blown_up = bool(finite.size) and float(finite.max()) > BLOWN_UP * float(finite[0])
     for ax, values in ((above, track.loss), (below, track.accuracy)):
         _line(ax, track.step, values, color=MINIMUM, linewidth=0.6)
         known, inner = np.isfinite(values), slice(WINDOW // 2, -(WINDOW // 2))
@@ -185,11 +187,11 @@ def training_panel(track: Track, title: str, verdict: str) -> Figure:
         _mark(ax, track)
         _x_axis(ax, track)
     below.plot(track.epoch_step, track.val_accuracy, color=MEDIAN, linewidth=1.0, marker="o", markersize=3.5)
-    if wide:
+    if blown_up:
         above.set_yscale("log")
     else:
         above.set_ylim(bottom=0)
-    above.set_ylabel("loss (log)" if wide else "loss")
+    above.set_ylabel("loss (log)" if blown_up else "loss")
     above.set_xlabel("")
     above.tick_params(labelbottom=False)
     below.set_ylim(0, 1)
@@ -201,11 +203,18 @@ def training_panel(track: Track, title: str, verdict: str) -> Figure:
 def _figure(size: tuple[float, float], rows: int) -> tuple[Figure, list[Axes]]:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=size, layout="constrained")
-    return figure, [figure.add_subplot(rows, 1, row + 1) for row in range(rows)]
+    figure = Figure(figsize=size)
+    width, height = size  # margins in inches, the same in all figures: panels side by side line up
+    figure.subplots_adjust(
+        left=0.64 / width, right=1 - 0.12 / width, bottom=0.42 / height, top=1 - 0.42 / height, hspace=0.12
+    )
+    axes = [figure.add_subplot(rows, 1, row + 1) for row in range(rows)]
+    for ax in axes:
+        ax.yaxis.set_label_coords(-0.48 / (width - 0.76), 0.5)
+    return figure, axes
 
 
-def _own_scale(ax: Axes, values: tuple[float, float] | None) -> None:
+def _own_scale(ax: Axes, values: Limits | None) -> None:
     from matplotlib.ticker import SymmetricalLogLocator
 
     ax.set_yscale("symlog", linthresh=1.0)

@@ -15,7 +15,7 @@ from pathlib import Path
 import attrs
 
 from optiscope.report.elements import Child, Html, element
-from optiscope.report.inputs import Cell, Document, RunFile, read_cells, read_characterization
+from optiscope.report.inputs import Cell, Document, RunFile, Track, read_cells, read_characterization
 from optiscope.report.tables import VerdictRow, analyzer_rows, command, number, verdict_rows
 
 NAME = "report.html"
@@ -172,9 +172,15 @@ def _verdicts(entries: list[_Entry]) -> Html:
 def _signals(entries: list[_Entry]) -> Html:
     from optiscope.report.figures import OUTLIER, shared_limits, signal_panel
 
-    shown = [(entry, run) for entry in entries if (run := entry.cell.shown) and run.track]
-    limits, inside = shared_limits(run.track for _, run in shown if run.track)
-    shares = dict(zip((entry.key for entry, _ in shown), inside, strict=True))
+    drawn: dict[str, dict[str, Track]] = {}
+    for entry in entries:
+        if (run := entry.cell.shown) and run.track:
+            drawn.setdefault(entry.row.optimizer, {})[entry.key] = run.track
+    limits = {
+        key: shared
+        for tracks in drawn.values()
+        for key, shared in zip(tracks, shared_limits(tuple(tracks.values())), strict=True)
+    }
     cards = []
     for entry in entries:
         run = entry.cell.shown
@@ -182,8 +188,7 @@ def _signals(entries: list[_Entry]) -> Html:
             cards.append(_gap(entry))
             continue
         others = [other.track for other in entry.cell.runs if other is not run and other.track]
-        own = limits if shares[entry.key] else None
-        figure = signal_panel(run.track, entry.row.name, entry.row.verdict, own, others)
+        figure = signal_panel(run.track, entry.row.name, entry.row.verdict, limits[entry.key], others)
         label = f"Signal of {entry.row.name} against the step: {entry.row.verdict}. {entry.row.why}"
         cards.append(_card(figure, f"{entry.key}-signal", label, _caption(entry, run)))
     legend = element(
@@ -196,8 +201,9 @@ def _signals(entries: list[_Entry]) -> Html:
     )
     words = (
         "The signal that flows into the output, step by step: Figure 6 of Ando, Fukuhara and Takefuji (2023), as "
-        "optiscope draws it. All panels share one linear y scale, except those that say otherwise: a run whose values "
-        f"span more than {OUTLIER:g} times the median span of all has its own, linear up to one and logarithmic beyond."
+        "optiscope draws it. The panels of one optimizer share a linear y scale, except those that say otherwise: a "
+        f"run whose values span more than {OUTLIER:g} times the median span has its own, linear up to one and "
+        "logarithmic beyond."
     )
     return element(
         "section", element("h2", "Signal"), element("p", words), legend, element("div", cards, class_="grid")
@@ -205,7 +211,7 @@ def _signals(entries: list[_Entry]) -> Html:
 
 
 def _training(entries: list[_Entry]) -> Html:
-    from optiscope.report.figures import training_panel
+    from optiscope.report.figures import BLOWN_UP, training_panel
 
     cards = []
     for entry in entries:
@@ -216,8 +222,8 @@ def _training(entries: list[_Entry]) -> Html:
             cards.append(_card(figure, f"{entry.key}-training", label, _last(run)))
     words = (
         "Grey: each training batch. Blue: its running median over 51 steps. Orange: all test images, after each epoch. "
-        "The loss is the mean over the batch, whatever the reduction; its scale is logarithmic where it spans more "
-        "than a factor of 20."
+        "The loss is the mean over the batch, whatever the reduction; its scale is logarithmic where it rises to more "
+        f"than {BLOWN_UP:g} times its first value."
     )
     body = element("div", cards, class_="grid") if cards else element("p", "No run file could be read.")
     return element("section", element("h2", "Loss and accuracy"), element("p", words), body)
@@ -280,7 +286,7 @@ def _run(run: RunFile, unfolded: bool) -> Html:
         f"seed {judged.get('seed')}: ",
         _verdict(str(judged.get("verdict"))),
         f" ({axes})" if axes else "",
-        f". {judged['why']}" if judged.get("why") else "",
+        f": {judged['why']}" if judged.get("why") else "",
     )
     heads = ("analyzer", "statistic", "threshold", "result", "why", "rule")
     caption = f"Run {judged.get('run_id')}, status {judged.get('status')}, file {judged.get('path')}"
