@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -176,11 +176,15 @@ def test_faults_are_found(ar1, faults, fault, size, phi, power):
 SERIES = arrays.arrays(
     np.float64,
     st.sampled_from([0, 1, 30, 60, 260, 300]),
-    elements=st.one_of(st.floats(width=64), st.floats(-10, 10), st.sampled_from([0.0, 1.0])),
+    elements=st.one_of(st.floats(width=64), st.floats(-10, 10), st.sampled_from([0.0, 1.0, 5e-324, 1.7e308])),
     fill=st.floats(width=64),
 )
 
 
+@example(one=np.full(300, 1.7e308), other=np.full(300, 1.7e308), epoch=1)
+@example(one=np.full(300, 1.7e308), other=np.full(300, 5e-324), epoch=1)
+@example(one=np.linspace(-8e307, 8e307, 300), other=np.ones(300), epoch=1)
+@example(one=np.resize([1.7e308, 5e-324], 300), other=-np.ones(300), epoch=1)
 @settings(max_examples=60, deadline=None)
 @given(one=SERIES, other=SERIES, epoch=st.integers(1, 100))
 def test_no_series_makes_a_rule_raise_and_every_finding_is_one_sentence(one, other, epoch):
