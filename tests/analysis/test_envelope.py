@@ -129,6 +129,40 @@ def test_no_spread_says_nothing(ar1):
     assert envelope(q05, np.zeros(400), 100).result == "undecided"
 
 
+def test_each_alarm_is_beyond_its_limit_at_a_third_of_the_level(ar1, faults):
+    rng = np.random.default_rng(13)
+    series = [
+        faults[fault](ar1(400, 0, rng), size) for fault, size in [("spike", 4.2), ("step", 0.8)] for _ in range(15)
+    ]
+    measured = [measure(values, 100) for values in series]
+    assert sum(0.05 / 3 < min(found.p_values) <= 0.05 for found in measured) >= 3
+    for found in measured:
+        for alarm in found.alarms:
+            assert alarm.p_value <= 0.05 / 3
+            assert alarm.statistic >= 0.97 * alarm.threshold
+
+
+def test_growth_that_is_significant_and_small_does_not_alarm(ar1):
+    values = ar1(6000, 0, np.random.default_rng(14)) * np.where(np.arange(6000) < 3300, 1, 1.15)
+    found = measure(values, 600)
+    assert found.p_values[1] <= 0.05 / 3
+    assert found.growth < np.log(2) / 4
+    assert found.alarms == ()
+
+
+def test_a_bend_that_is_significant_and_gradual_does_not_alarm(ar1):
+    values = ar1(400, 0, np.random.default_rng(15)) + 0.8 * np.cos(2 * np.pi * STEPS / 400)
+    found = measure(values, 100)
+    assert found.p_values[2] <= 0.05 / 3
+    assert found.alarms == ()
+
+
+def test_long_tails_are_not_spikes():
+    rng = np.random.default_rng(16)
+    alarms = sum("X" in [alarm.name for alarm in measure(rng.laplace(size=400), 100).alarms] for _ in range(20))
+    assert alarms <= 8  # nearly all of them with the limit for normal noise
+
+
 TRIALS = int(os.environ.get("OPTISCOPE_TRIALS", "0"))
 """How often the two tests below try; by default as often as a quick test can. docs/labels.md gives the command."""
 
