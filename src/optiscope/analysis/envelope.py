@@ -218,7 +218,7 @@ def envelope(q05: Floats, iqr: Floats, steps_per_epoch: int) -> Finding:
     elif high >= ROUGHNESS_LIMIT:
         result, why = "undecided", f"{said}, whose interval reaches the limit of {ROUGHNESS_LIMIT}"
     else:
-        result, why = "pass", f"{said}, without spike (X), growth of the noise (V) or shift (D)"
+        result, why = "pass", f"the lower envelope is steady: it moves by {roughness:.3g} of the signal's spread (R)"
     return Finding(
         name="envelope",
         rule_version=RULE,
