@@ -23,6 +23,7 @@ from optiscope.report.figures import (
     training_panel,
 )
 from optiscope.report.inputs import Track
+from optiscope.report.svg import to_svg
 
 MakeTrack = Callable[..., Track]
 
@@ -67,6 +68,18 @@ def test_panels_share_limits_and_an_outlier_does_not(make_track: MakeTrack) -> N
     assert limits[2] is None
     low, high = (2 * noise(100)).min() - 1, (2 * noise(100)).max()
     assert limits[0] == pytest.approx((low - 0.04 * (high - low), high + 0.04 * (high - low)))
+
+
+def test_of_two_panels_the_calm_one_sets_the_scale(make_track: MakeTrack) -> None:
+    calm, wild = shared_limits([make_track(noise(100)), make_track(1e6 * noise(100))])
+    assert calm is not None
+    assert wild is None
+
+
+def test_names_are_text_and_never_mathematics(make_track: MakeTrack) -> None:
+    svg = to_svg(signal_panel(make_track(noise(50)), "$x_1$ & <b>", "$v$"), "a", "label")
+    assert "$x_1$ &amp; &lt;b&gt;" in svg
+    assert "$v$" in svg
 
 
 def test_limits_of_nothing_and_of_a_flat_line(make_track: MakeTrack) -> None:

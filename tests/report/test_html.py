@@ -121,6 +121,12 @@ def test_what_a_reader_finds(read: Reader, words: str) -> None:
     assert words in "".join(read.text)
 
 
+def test_only_the_run_that_blew_up_has_a_scale_of_its_own(page: str) -> None:
+    panels = re.findall(r'id="(cell-\d)-signal" class="card">(.*?)</svg>', page, re.DOTALL)
+    assert [key for key, panel in panels if "own scale" in panel] == ["cell-2"]
+    assert len(panels) == 4
+
+
 def test_tables_have_captions_and_heads(read: Reader) -> None:
     tags = Counter(tag for tag, _ in read.tags)
     assert tags["table"] == tags["caption"] == 1 + 6 + 1
@@ -131,7 +137,7 @@ def test_tables_have_captions_and_heads(read: Reader) -> None:
 
 
 def test_the_same_files_give_the_same_bytes_whatever_the_users_style(study: Path, page: str) -> None:
-    with mpl.rc_context({"font.size": 30, "svg.hashsalt": None, "axes.grid": False, "svg.fonttype": "path"}):
+    with mpl.rc_context({"font.size": 30, "svg.hashsalt": None, "font.family": "serif", "xtick.direction": "in"}):
         assert write_report(study).read_text(encoding="utf-8") == page
 
 

@@ -127,7 +127,7 @@ def shared_limits(tracks: Sequence[Track]) -> tuple[Limits | None, ...]:
     """
     spans = [span(track) for track in tracks]
     widths = [high - low for low, high in filter(None, spans)]
-    most = OUTLIER * float(np.median(widths)) if widths else 0.0
+    most = OUTLIER * float(np.quantile(widths, 0.5, method="lower")) if widths else 0.0
     kept = [found if found and found[1] - found[0] <= most else None for found in spans]
     low = min((low for low, _ in filter(None, kept)), default=0.0)
     high = max((high for _, high in filter(None, kept)), default=0.0)
