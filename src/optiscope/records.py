@@ -176,7 +176,8 @@ class Recorder(Protocol):
 class Sink(Protocol):
     """Where a run's facts go; the storage room has the one that writes HDF5.
 
-    `recorded` maps a recorder's name to the values it returned.
+    `recorded` maps a recorder's name to the values it returned; it is empty at the step that ends a run because a
+    number was not finite.
     """
 
     def write_step(

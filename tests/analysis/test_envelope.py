@@ -175,9 +175,6 @@ def test_false_alarms_on_correlated_noise_stay_near_five_percent(ar1, phi):
     assert alarms <= 0.05 * trials + 3 * np.sqrt(0.05 * 0.95 * trials)
 
 
-LONG_MEMORY = pytest.mark.xfail(reason="300 steps of noise with correlation 0.9 hold a dozen independent values")
-
-
 @pytest.mark.parametrize(
     ("fault", "size", "phi", "power"),
     [
@@ -189,7 +186,6 @@ LONG_MEMORY = pytest.mark.xfail(reason="300 steps of noise with correlation 0.9 
         ("step", 20, 0.0, 0.9),
         ("step", 2, 0.5, 0.6),
         ("step", 3, 0.5, 0.9),
-        pytest.param("step", 2, 0.9, 0.9, marks=LONG_MEMORY),
         ("noise", 1.4142, 0.0, 0.4),
         ("noise", 2, 0.0, 0.9),
         ("noise", 2, 0.5, 0.9),

@@ -277,3 +277,14 @@ def test_h5dump_reads_a_file_while_it_is_written_and_after(make, kit):
         assert not dump.stderr
         assert 'DATASET "grad_norm"' in dump.stdout
         assert "conv1.weight" in dump.stdout
+
+
+def test_the_last_row_of_a_run_that_diverged_holds_its_facts_alone(make, kit):
+    run = make(2)
+    run.writer.write_step(3, kit.facts(3) | {"loss": np.inf}, {})
+    run.writer.finish(kit.result(run.info, 3, "diverged", first_bad_step=3))
+    with open_run(run.path) as found:
+        assert (found.status, found.first_bad_step, found.n_steps) == ("diverged", 3, 3)
+        assert found.steps["loss"][2] == np.inf
+        assert np.isnan(found.steps["logits_q05"]).tolist() == [False, False, True]
+        assert np.isnan(found.plugins["third-party"]["spread"][2]).all()

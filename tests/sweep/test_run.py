@@ -29,7 +29,7 @@ def test_a_grid_is_run_recorded_and_judged(tmp_path, executor):
     result = optiscope.characterize(GRID, tmp_path / "out", executor=executor, on_progress=seen.append)
     assert len(files(tmp_path / "out")) == 4
     assert [cell.lr for cell in result.cells] == [0.5, 3.0]
-    assert result.cells[1].verdict == "unstable"
+    assert [run.verdict for run in result.cells[1].runs] == ["unstable", "unstable"]
     assert [cell.status for cell in seen[-1].cells] == ["completed", "diverged"]
     assert seen[-1].remaining == 0
     document = json.loads((tmp_path / "out" / "characterization.json").read_text())

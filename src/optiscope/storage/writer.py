@@ -148,6 +148,7 @@ class RunWriter:
     def write_step(self, step: int, facts: Mapping[str, float], recorded: Recorded) -> None:
         """Take step number `step` (the next one, from 1), and commit if it is time.
 
+        Without any `recorded`, as in the last row of a run that diverged, the recorders' signals stay NaN there.
         PluginError where a due value is missing or does not fit; FileError where the disk is full.
         """
         self._check_next("step", step, self._n_steps, self._info.steps)
@@ -157,7 +158,8 @@ class RunWriter:
         with np.errstate(over="ignore", invalid="ignore"):
             for every, tracks in self._by_schedule.items():
                 if every != "epoch" and (step - 1) % every == 0:
-                    self._put(tracks, (step - 1) // every, values, f"step {step}")
+                    heard = tracks if recorded else [track for track in tracks if not track.dataset.source[0]]
+                    self._put(heard, (step - 1) // every, values, f"step {step}")
         self._refuse_undeclared(recorded)
         self._n_steps = step
         late = time.monotonic() - self._committed_at >= COMMIT_SECONDS

@@ -99,7 +99,7 @@ def _events(run_id: str, future: Future[RunResult]) -> list[str]:
     A full disk concerns all runs; what a plugin raised, or the death of a worker, its own run only.
     """
     error = future.exception()
-    if isinstance(error, (OptiscopeError, OSError)):
+    if isinstance(error, OptiscopeError):
         raise error
     if error is not None:
         return [f"{run_id}: its worker failed ({type(error).__name__}: {error}); --resume runs it again"]
