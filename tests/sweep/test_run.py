@@ -68,11 +68,16 @@ def test_a_taken_folder_is_refused_and_left_as_it_was(tmp_path):
 def started(tmp_path, steps=200_000):
     """Run a characterization in a process of its own; hand it over once both its workers write."""
     code = textwrap.dedent(f"""
-        import optiscope
+        import multiprocessing, pathlib, optiscope
+
+        def tell(progress):
+            pids = [str(child.pid) for child in multiprocessing.active_children()]
+            pathlib.Path({str(tmp_path / "workers")!r}).write_text(" ".join(pids))
+
         if __name__ == "__main__":
             grid = optiscope.GridConfig(model="quadratic", optimizers=["sgd"], batch_sizes=[1], lrs=[0.1, 0.2],
                                         steps={steps})
-            optiscope.characterize(grid, {str(tmp_path / "out")!r}, jobs=2)
+            optiscope.characterize(grid, {str(tmp_path / "out")!r}, jobs=2, on_progress=tell)
     """)
     script = tmp_path / "script.py"
     script.write_text(code)
@@ -93,9 +98,8 @@ def progress(path):
         return int(file["run_state"][0])
 
 
-def workers_of(pid):
-    children = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(pid)], capture_output=True, text=True).stdout
-    return [int(line.split()[0]) for line in children.splitlines() if "spawn_main" in line]
+def workers_of(tmp_path):
+    return [int(pid) for pid in (tmp_path / "workers").read_text().split()]
 
 
 def alive(pid):
@@ -110,7 +114,7 @@ def alive(pid):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_workers_leave_when_their_parent_is_killed(tmp_path, number):
     with started(tmp_path) as process:
-        workers = workers_of(process.pid)
+        workers = workers_of(tmp_path)
         assert len(workers) == 2
         process.send_signal(number)
         process.wait(30)
@@ -126,7 +130,7 @@ def test_workers_leave_when_their_parent_is_killed(tmp_path, number):
 
 def test_a_worker_that_is_killed_costs_its_run_only(tmp_path):
     with started(tmp_path, steps=8_000) as process:
-        os.kill(workers_of(process.pid)[0], signal.SIGKILL)
+        os.kill(workers_of(tmp_path)[0], signal.SIGKILL)
         _, errors = process.communicate(timeout=100)
         assert process.returncode == 0, errors
     statuses = []
