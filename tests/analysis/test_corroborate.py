@@ -20,9 +20,10 @@ def test_a_healthy_loss_is_no_witness(loss):
     assert corroborate(alarms, {"the loss": loss}, 100) is None
 
 
-def test_a_loss_that_jumps_up_at_the_time_is_a_witness(loss):
+@pytest.mark.parametrize("step", [280, 300, 320])
+def test_a_loss_that_jumps_up_at_about_the_time_is_a_witness(loss, step):
     loss[299] += 2
-    seen = corroborate([alarm("X", 290, 290)], {"the loss": loss}, 100)
+    seen = corroborate([alarm("X", step, step)], {"the loss": loss}, 100)
     assert (seen.series, seen.seen.name, seen.seen.steps) == ("the loss", "X", (300, 300))
 
 

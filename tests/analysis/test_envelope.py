@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -129,6 +129,40 @@ def test_no_spread_says_nothing(ar1):
     assert envelope(q05, np.zeros(400), 100).result == "undecided"
 
 
+def test_each_alarm_is_beyond_its_limit_at_a_third_of_the_level(ar1, faults):
+    rng = np.random.default_rng(13)
+    series = [
+        faults[fault](ar1(400, 0, rng), size) for fault, size in [("spike", 4.2), ("step", 0.8)] for _ in range(15)
+    ]
+    measured = [measure(values, 100) for values in series]
+    assert sum(0.05 / 3 < min(found.p_values) <= 0.05 for found in measured) >= 3
+    for found in measured:
+        for alarm in found.alarms:
+            assert alarm.p_value <= 0.05 / 3
+            assert alarm.statistic >= 0.97 * alarm.threshold
+
+
+def test_growth_that_is_significant_and_small_does_not_alarm(ar1):
+    values = ar1(6000, 0, np.random.default_rng(14)) * np.where(np.arange(6000) < 3300, 1, 1.15)
+    found = measure(values, 600)
+    assert found.p_values[1] <= 0.05 / 3
+    assert found.growth < np.log(2) / 4
+    assert found.alarms == ()
+
+
+def test_a_bend_that_is_significant_and_gradual_does_not_alarm(ar1):
+    values = ar1(400, 0, np.random.default_rng(15)) + 0.8 * np.cos(2 * np.pi * STEPS / 400)
+    found = measure(values, 100)
+    assert found.p_values[2] <= 0.05 / 3
+    assert found.alarms == ()
+
+
+def test_long_tails_are_not_spikes():
+    rng = np.random.default_rng(16)
+    alarms = sum("X" in [alarm.name for alarm in measure(rng.laplace(size=400), 100).alarms] for _ in range(20))
+    assert alarms <= 8  # nearly all of them with the limit for normal noise
+
+
 TRIALS = int(os.environ.get("OPTISCOPE_TRIALS", "0"))
 """How often the two tests below try; by default as often as a quick test can. docs/labels.md gives the command."""
 
@@ -176,11 +210,15 @@ def test_faults_are_found(ar1, faults, fault, size, phi, power):
 SERIES = arrays.arrays(
     np.float64,
     st.sampled_from([0, 1, 30, 60, 260, 300]),
-    elements=st.one_of(st.floats(width=64), st.floats(-10, 10), st.sampled_from([0.0, 1.0])),
+    elements=st.one_of(st.floats(width=64), st.floats(-10, 10), st.sampled_from([0.0, 1.0, 5e-324, 1.7e308])),
     fill=st.floats(width=64),
 )
 
 
+@example(one=np.full(300, 1.7e308), other=np.full(300, 1.7e308), epoch=1)
+@example(one=np.full(300, 1.7e308), other=np.full(300, 5e-324), epoch=1)
+@example(one=np.linspace(-8e307, 8e307, 300), other=np.ones(300), epoch=1)
+@example(one=np.resize([1.7e308, 5e-324], 300), other=-np.ones(300), epoch=1)
 @settings(max_examples=60, deadline=None)
 @given(one=SERIES, other=SERIES, epoch=st.integers(1, 100))
 def test_no_series_makes_a_rule_raise_and_every_finding_is_one_sentence(one, other, epoch):

@@ -47,8 +47,9 @@ def test_a_log_trend_is_removed_whole():
 
 @pytest.mark.parametrize("phi", [-0.5, 0.0, 0.5, 0.9])
 def test_the_lag_one_correlation_is_unbiased(phi):
-    x = robust.gaussian(400, phi, 500, np.random.default_rng(3))
-    assert np.mean(robust.lag_one(x)) == pytest.approx(phi, abs=0.01)
+    x = robust.gaussian(200, phi, 1000, np.random.default_rng(3))
+    x -= x.mean(axis=1, keepdims=True)  # which biases the plain estimate by -0.0185 at 0.9
+    assert np.mean(robust.lag_one(x)) == pytest.approx(phi, abs=0.006)
 
 
 @pytest.mark.parametrize("phi", [0.0, 0.9])
@@ -79,9 +80,10 @@ def test_cusum_finds_where_a_step_is():
     assert float(statistic) > 3
 
 
-def test_cusum_of_noise_follows_the_brownian_bridge():
+@pytest.mark.parametrize("phi", [0.0, 0.6])
+def test_cusum_of_noise_follows_the_brownian_bridge(phi):
     # sup of the absolute Brownian bridge: median 0.828, 95 % quantile 1.358 (Kolmogorov)
-    y = np.random.default_rng(7).standard_normal((1000, 2000))
+    y = robust.gaussian(2000, phi, 1000, np.random.default_rng(7))
     statistic, _ = robust.cusum(y, constant(2000))
     assert np.median(statistic) == pytest.approx(0.828, rel=0.04)
     assert np.quantile(statistic, 0.95) == pytest.approx(1.358, rel=0.05)

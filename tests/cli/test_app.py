@@ -44,6 +44,12 @@ def test_list_says_what_the_command_says_of_itself(optiscope, monkeypatch, name)
     assert module.app.help == app.COMMANDS[name]
 
 
+def test_the_main_command_comes_first(optiscope):
+    text = optiscope("--help").out
+    places = [text.index(f" {name} ") for name in app.COMMANDS]
+    assert places == sorted(places)
+
+
 def test_help_shows_defaults_and_examples(optiscope, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     text = optiscope("characterize", "--help").out

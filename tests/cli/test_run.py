@@ -96,6 +96,15 @@ def test_ctrl_c_before_anything_was_written(optiscope, fake):
     assert (outcome.code, outcome.err.splitlines()[-1]) == (130, "optiscope: interrupted: nothing was written")
 
 
+def test_ctrl_c_elsewhere(optiscope, fake, monkeypatch):
+    def interrupt(out):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("optiscope.report.write_report", interrupt)
+    outcome = optiscope("characterize", "--out", "o")
+    assert (outcome.code, outcome.err.splitlines()[-1]) == (130, "optiscope: interrupted")
+
+
 def test_nobody_reads_stdout():
     read, write = os.pipe()
     os.close(read)

@@ -51,6 +51,18 @@ def test_label_as_json(optiscope, grid):
     assert optiscope("label", grid, "--json").document == json.loads((grid / "characterization.json").read_text())
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("--set envelope.xyz=1", "envelope"),
+        ("--no-plugin nothing", "unknown plugin to block 'nothing'"),
+        ("--plugin nowhere.py", "nowhere.py"),
+    ],
+)
+def test_label_refuses(refused, grid, words, sentence):
+    assert sentence in refused("label", grid, *words.split())
+
+
 def test_report_draws_again(optiscope, grid):
     (grid / "report.html").unlink()
     assert optiscope("report", grid).out == f"{grid / 'report.html'}\n"

@@ -22,7 +22,7 @@ import math
 
 import numpy as np
 
-from optiscope.analysis.finding import Finding
+from optiscope.analysis.finding import Finding, Result
 from optiscope.analysis.outcome import MIN_STEPS, last_tenth
 from optiscope.analysis.robust import Floats, running_median
 
@@ -33,6 +33,7 @@ WINDOW = 5
 LEAST_LOSS = math.log(2)
 
 
+@np.errstate(over="ignore")  # the median of a spread near the largest float may overflow: infinite is right
 def collapse(iqr: Floats, loss: Floats) -> Finding:
     """Judge from the IQR of the logits and the loss, both [T], whether the network's output collapsed.
 
@@ -59,12 +60,12 @@ def collapse(iqr: Floats, loss: Floats) -> Finding:
 
 
 def _finding(
-    result: str, why: str, n_steps: int, statistic: float | None = None, first_step: int | None = None
+    result: Result, why: str, n_steps: int, statistic: float | None = None, first_step: int | None = None
 ) -> Finding:
     return Finding(
         name="collapse",
         rule_version=RULE,
-        result=result,  # type: ignore[arg-type]
+        result=result,
         kind="collapsed" if result == "fail" else "",
         statistic=statistic,
         threshold=LIMIT,

@@ -33,7 +33,7 @@ import attrs
 import numpy as np
 
 from optiscope.analysis import robust
-from optiscope.analysis.finding import Alarm, Finding, StepRange
+from optiscope.analysis.finding import Alarm, Finding, Result, StepRange
 from optiscope.analysis.robust import Floats
 
 RULE = "provisional-1"
@@ -83,6 +83,30 @@ class _Chance:
     sigma: Floats
 
 
+@attrs.frozen
+class _Test:
+    """A statistic, what it is by chance, whether its effect is large enough to matter, and the indices it rests on."""
+
+    name: str
+    statistic: float
+    chance: Floats
+    matters: bool
+    where: StepRange
+
+    @property
+    def p_value(self) -> float:
+        return robust.p_value(self.statistic, self.chance)
+
+    def alarm(self, burn: int) -> Alarm:
+        return Alarm(
+            name=self.name,
+            statistic=self.statistic,
+            threshold=_limit(self.chance),
+            p_value=self.p_value,
+            steps=(burn + 1 + self.where[0], burn + 1 + self.where[1]),
+        )
+
+
 def burn_in(n_steps: int, steps_per_epoch: int) -> int:
     """Return how many steps are dropped: an epoch, or a tenth of the steps (rounded up) where that is more."""
     return max(steps_per_epoch, math.ceil(n_steps / 10))
@@ -106,42 +130,35 @@ def measure(values: Floats, burn: int) -> Envelope | None:
     basis = robust.log_trend(t)
     level = robust.remove_trend(values[burn:], basis)
     cusum, peak = robust.cusum(level, basis)
-    excursion, growth = robust.largest(residual), robust.growth(residual)
     chance = _chance(robust.remove_step(level, peak, basis), basis)
     sigma = robust.MAD_TO_SIGMA * float(robust.mad(residual))
-    shift = abs(robust.jump(level, int(peak) + 1, WINDOW)) / sigma
     excursions = robust.TAIL + (chance.excursion - robust.TAIL) * robust.tail_stretch(residual)
-    distance = np.abs(residual)
-    far = np.flatnonzero(distance >= min(_limit(excursions) * sigma, float(np.max(distance))))
+    growth, change = float(robust.growth(residual)), int(peak) + 1
+    shift = abs(robust.jump(level, change, WINDOW)) / sigma
     tests = (
-        ("X", excursion, excursions, True, (int(far[0]), int(far[-1]))),
-        ("V", growth, chance.growth, growth >= LEAST_GROWTH, (half, size - 1)),
-        ("D", cusum, chance.cusum, shift >= LEAST_SHIFT, (int(peak) + 1, min(int(peak) + WINDOW, size - 1))),
-    )
-    p_values = tuple(robust.p_value(float(value), null) for _, value, null, *_ in tests)
-    alarms = tuple(
-        Alarm(
-            name=name,
-            statistic=float(value),
-            threshold=_limit(null),
-            p_value=p,
-            steps=(burn + 1 + first, burn + 1 + last),
-        )
-        for (name, value, null, matters, (first, last)), p in zip(tests, p_values, strict=True)
-        if p <= LEVEL / 3 and matters
+        _Test("X", float(robust.largest(residual)), excursions, True, _far(residual, sigma, excursions)),
+        _Test("V", growth, chance.growth, growth >= LEAST_GROWTH, (half, size - 1)),
+        _Test("D", float(cusum), chance.cusum, shift >= LEAST_SHIFT, (change, min(change + WINDOW, size) - 1)),
     )
     low, high = np.quantile(chance.sigma, (0.025, 0.975))
     return Envelope(
         steps=(burn + 1, values.size),
         sigma=sigma * scale,
         sigma_interval=(sigma * scale * float(low), sigma * scale * float(high)),
-        excursion=float(excursion),
-        growth=float(growth),
-        cusum=float(cusum),
-        p_values=(p_values[0], p_values[1], p_values[2]),
-        alarms=alarms,
+        excursion=tests[0].statistic,
+        growth=growth,
+        cusum=tests[2].statistic,
+        p_values=(tests[0].p_value, tests[1].p_value, tests[2].p_value),
+        alarms=tuple(test.alarm(burn) for test in tests if test.matters and test.p_value <= LEVEL / 3),
         trend=scale * float(np.polynomial.polynomial.polyfit(np.log(t), values[burn:], 1)[1]),
     )
+
+
+def _far(residual: Floats, sigma: float, excursions: Floats) -> StepRange:
+    """Return the first and last index at which `residual` is beyond the limit, or where it is largest."""
+    distance = np.abs(residual)
+    far = np.flatnonzero(distance >= min(_limit(excursions) * sigma, float(np.max(distance))))
+    return int(far[0]), int(far[-1])
 
 
 def _limit(null: Floats) -> float:
@@ -183,7 +200,9 @@ def envelope(q05: Floats, iqr: Floats, steps_per_epoch: int) -> Finding:
         why = f"{max(used - burn, 0)} finite steps after a burn-in of {burn} are too few ({MIN_POINTS} are needed)"
         return Finding(name="envelope", rule_version=RULE, result="undecided", why=why)
     spread = robust.running_median(iqr[:used], WINDOW)
-    measured = measure(q05[:used] / spread, burn) if spread.min() > 0 else None
+    with np.errstate(all="ignore"):  # a spread of zero, or logits near the largest float: not finite, looked at below
+        values = q05[:used] / spread
+    measured = measure(values, burn) if np.isfinite(values).all() else None
     if measured is None:
         why = "the signal does not vary after burn-in, so its steadiness says nothing"
         return Finding(name="envelope", rule_version=RULE, result="undecided", steps=(burn + 1, used), why=why)
@@ -193,16 +212,17 @@ def envelope(q05: Floats, iqr: Floats, steps_per_epoch: int) -> Finding:
         rough = Alarm(name="R", statistic=roughness, threshold=ROUGHNESS_LIMIT, p_value=None, steps=measured.steps)
         alarms = (rough, *alarms)
     said = f"the lower envelope moves by {roughness:.3g} of the spread of the signal (R)"
+    result: Result
     if alarms:
         result, why = "alarm", f"{said}; {'; '.join(_describe(alarm) for alarm in alarms)}"
     elif high >= ROUGHNESS_LIMIT:
         result, why = "undecided", f"{said}, whose interval reaches the limit of {ROUGHNESS_LIMIT}"
     else:
-        result, why = "pass", f"{said}, without spike (X), growth of the noise (V) or shift (D)"
+        result, why = "pass", f"the lower envelope is steady: it moves by {roughness:.3g} of the signal's spread (R)"
     return Finding(
         name="envelope",
         rule_version=RULE,
-        result=result,  # type: ignore[arg-type]
+        result=result,
         statistic=roughness,
         threshold=ROUGHNESS_LIMIT,
         p_value=min(1.0, 3 * min(measured.p_values)),

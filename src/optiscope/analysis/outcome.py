@@ -19,7 +19,7 @@ import math
 
 import numpy as np
 
-from optiscope.analysis.finding import Finding
+from optiscope.analysis.finding import Finding, Result
 from optiscope.analysis.intervals import median_interval
 from optiscope.analysis.robust import Floats
 
@@ -38,6 +38,7 @@ def last_tenth(n_steps: int) -> int:
     return math.ceil(n_steps / 10)
 
 
+@np.errstate(over="ignore")  # the median of losses near the largest float may overflow: infinite is right
 def outcome(loss: Floats) -> Finding:
     """Judge from the training loss, [T], mean over the batch, whether a run trained or failed.
 
@@ -76,7 +77,7 @@ def _still_falling(loss: Floats) -> bool:
 
 
 def _finding(
-    result: str,
+    result: Result,
     why: str,
     n_steps: int,
     statistic: float | None = None,
@@ -86,7 +87,7 @@ def _finding(
     return Finding(
         name="outcome",
         rule_version=RULE,
-        result=result,  # type: ignore[arg-type]
+        result=result,
         statistic=statistic,
         threshold=LIMIT,
         interval=interval,

@@ -67,7 +67,7 @@ def _run(
             )
         except KeyboardInterrupt:
             if not out.exists():
-                raise
+                raise KeyboardInterrupt("nothing was written") from None
             kept = f"{watcher.finished} of {watcher.runs} runs had finished, and all that was recorded is kept"
             raise Interrupted(kept, out) from None
     tables.show_verdicts(out, json)

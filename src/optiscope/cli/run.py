@@ -75,8 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return NO_READER
     except Interrupted as error:
         return _end(f"interrupted: {error}; go on with: {_again(words, error.out)}", INTERRUPTED)
-    except KeyboardInterrupt:
-        return _end("interrupted: nothing was written", INTERRUPTED)
+    except KeyboardInterrupt as error:
+        return _end(f"interrupted: {error}" if str(error) else "interrupted", INTERRUPTED)
     except Exception as error:
         if os.environ.get(TRACEBACK):
             raise

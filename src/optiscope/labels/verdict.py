@@ -97,7 +97,8 @@ def form_verdict(run: RunRecord, judged: Sequence[Judged]) -> RunVerdict:
         why = "no required analyzer judged the run"
     else:
         verdict = "stable"
-        why = "; ".join(one.finding.why for one in judged if one.required and one.finding.name not in _SILENT)
+        told = sorted((one for one in judged if one.required and one.finding.name not in _SILENT), key=_outcome_first)
+        why = "; ".join(one.finding.why for one in told)
     return RunVerdict(
         run_id=run.run_id,
         seed=int(run.config.get("seed", 0)),
@@ -119,6 +120,11 @@ _UNFINISHED = {
     "failed": "the run ended with an error of a plugin, which says nothing about its stability",
 }
 _SILENT = ("finite", "collapse")
+"""Analyzers whose passing goes without saying."""
+
+
+def _outcome_first(one: Judged) -> bool:
+    return one.axis != "outcome"
 
 
 def _failed(one: Judged) -> bool:
