@@ -1,8 +1,9 @@
 """A figure as SVG that can stand inside an HTML page, beside others.
 
 matplotlib writes a file of its own: a prologue, metadata, identifiers that repeat from figure to figure, and fixed
-colours. Here the prologue and the metadata go, identifiers get the figure's own prefix, paths keep two decimals (a
-hundredth of a point), and each colour of `figures.ROLES` becomes a CSS variable that falls back to itself.
+colours. Here the prologue, metadata and comments go, identifiers get the figure's own prefix, paths keep two
+decimals (a hundredth of a point), and each colour of `figures.ROLES` becomes a CSS variable that falls back to
+itself.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def to_svg(figure: Figure, prefix: str, label: str) -> str:
         figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     text = buffer.getvalue()
     body = text[text.index("<svg") :]
-    body = re.sub(r"<metadata>.*?</metadata>\s*", "", body, flags=re.DOTALL)
+    body = re.sub(r"<metadata>.*?</metadata>\s*|<!--.*?-->\s*", "", body, flags=re.DOTALL)
     body = re.sub(r'(\bid="|xlink:href="#|url\(#)', rf"\g<1>{prefix}-", body)
     body = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), body)
     for role, colour in ROLES.items():
