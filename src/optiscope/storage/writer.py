@@ -60,6 +60,10 @@ class _Track:
             raise TypeError(f"type {array.dtype}")
         slot[...] = array
 
+    def leave(self, row: int) -> None:
+        """Keep row number `row` as it was before anything was written."""
+        self._buffer[row - self._start, ...] = self.dataset.fill
+
     def write(self, descriptor: int, end: int) -> None:
         """Write the rows before number `end` to their place in the file."""
         if end > self._start:
@@ -158,8 +162,13 @@ class RunWriter:
         with np.errstate(over="ignore", invalid="ignore"):
             for every, tracks in self._by_schedule.items():
                 if every != "epoch" and (step - 1) % every == 0:
-                    heard = tracks if recorded else [track for track in tracks if not track.dataset.source[0]]
-                    self._put(heard, (step - 1) // every, values, f"step {step}")
+                    row = (step - 1) // every
+                    if not recorded:
+                        silent = [track for track in tracks if track.dataset.source[0]]
+                        tracks = [track for track in tracks if track not in silent]
+                        for track in silent:
+                            track.leave(row)
+                    self._put(tracks, row, values, f"step {step}")
         self._refuse_undeclared(recorded)
         self._n_steps = step
         late = time.monotonic() - self._committed_at >= COMMIT_SECONDS
