@@ -18,15 +18,17 @@ from optiscope.records import RunInfo, Signal
 from optiscope.storage import schema
 
 
+def quantiles(values: npt.NDArray[Any], *shares: float) -> list[float]:
+    """Return the quantiles of all `values`, linear between neighbours as in `np.quantile`, which takes longer."""
+    ordered = np.sort(values, axis=None)
+    places = np.multiply(shares, ordered.size - 1)
+    return [float(value) for value in np.interp(places, np.arange(ordered.size), ordered)]
+
+
 def spread(values: npt.NDArray[Any], prefix: str = "") -> dict[str, float]:
     """Return the 5 % quantile, minimum, median and interquartile range of all `values`."""
-    low, q1, median, q3 = np.quantile(values, [0.05, 0.25, 0.5, 0.75])
-    return {
-        f"{prefix}q05": low,
-        f"{prefix}min": values.min(),
-        f"{prefix}median": median,
-        f"{prefix}iqr": q3 - q1,
-    }
+    least, low, q1, median, q3 = quantiles(values, 0.0, 0.05, 0.25, 0.5, 0.75)
+    return {f"{prefix}q05": low, f"{prefix}min": least, f"{prefix}median": median, f"{prefix}iqr": q3 - q1}
 
 
 def norms(params: Parameters) -> list[float]:
@@ -55,7 +57,7 @@ class StepRecorder:
         if "last_input" in quantities:
             values["dlogits_norm"] = np.linalg.norm(quantities["dlogits"])
             last_input = quantities["last_input"]
-            values |= {"last_input_mean": last_input.mean(), "last_input_q95": np.quantile(last_input, 0.95)}
+            values |= {"last_input_mean": last_input.mean(), "last_input_q95": quantiles(last_input, 0.95)[0]}
         return values
 
 

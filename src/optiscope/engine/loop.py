@@ -32,7 +32,7 @@ from optiscope.records import EpochRecord, RunInfo, RunResult, Signal, Sink, Sta
 OpenSink = Callable[[RunInfo, Mapping[str, tuple[Signal, ...]]], Sink]
 
 TRAIN_SUBSET = 5_000
-"""Training images, at most and at most a fifth of them, on which `train_loss` is measured once an epoch."""
+"""Training images, at most and at most a tenth of them, on which `train_loss` is measured once an epoch."""
 
 
 class Loop:
@@ -145,7 +145,7 @@ class Loop:
         if images is None:
             loss = self._evaluator.loss_without_data(params)
             return dict.fromkeys(["train_accuracy", "val_loss", "val_accuracy"], math.nan) | {"train_loss": loss}
-        count = min(TRAIN_SUBSET, -(-len(images.train_labels) // 5))
+        count = min(TRAIN_SUBSET, -(-len(images.train_labels) // 10))
         train = self._evaluator.loss_and_accuracy(params, images.train_images[:count], images.train_labels[:count])
         val = self._evaluator.loss_and_accuracy(params, images.test_images, images.test_labels)
         return dict(zip(["train_loss", "train_accuracy", "val_loss", "val_accuracy"], [*train, *val], strict=True))

@@ -26,7 +26,7 @@ from optiscope.sweep.watch import Watch
 from optiscope.sweep.worker import run_to_file
 
 OnProgress = Callable[[GridProgress], None]
-LOOK_EVERY = 0.25
+LOOK_EVERY = 0.5
 """Seconds between two looks at the files of active runs."""
 
 
