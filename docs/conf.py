@@ -5,6 +5,8 @@ blocks. `as_rst` turns them into what autodoc reads, so that no docstring has to
 """
 
 import re
+import sys
+from pathlib import Path
 from importlib.metadata import version as installed_version
 from typing import Any
 
@@ -13,7 +15,7 @@ author = "the optiscope developers"
 release = version = installed_version("optiscope")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_figures", "measured"]
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
 
@@ -56,3 +58,7 @@ def setup(app: Any) -> None:
         lines[:] = as_rst(lines)
 
     app.connect("autodoc-process-docstring", process)
+    sys.path.insert(0, str(Path(__file__).parent))
+    import figures
+
+    figures.draw_all()

@@ -3,6 +3,7 @@
     optiscope.characterize(GridConfig(...), out)    a grid of runs, with verdicts
     optiscope.train(RunConfig(...))                 one run
     optiscope.open_run(path)                        read a run file, live or finished
+    optiscope.label(path)                           judge it
 
 Names are resolved when they are first used, so that importing the package costs nothing.
 """
@@ -17,15 +18,27 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from optiscope.config import GridConfig, RunConfig
     from optiscope.engine import train
+    from optiscope.labels import label
     from optiscope.storage import open_grid, open_run, verify
     from optiscope.sweep import characterize
 
-__all__ = ["GridConfig", "RunConfig", "__version__", "characterize", "open_grid", "open_run", "train", "verify"]
+__all__ = [
+    "GridConfig",
+    "RunConfig",
+    "__version__",
+    "characterize",
+    "label",
+    "open_grid",
+    "open_run",
+    "train",
+    "verify",
+]
 
 _ROOMS = {
     "GridConfig": "config",
     "RunConfig": "config",
     "characterize": "sweep",
+    "label": "labels",
     "open_grid": "storage",
     "open_run": "storage",
     "train": "engine",

@@ -4,9 +4,12 @@ import attrs
 import numpy as np
 import pytest
 
+import optiscope
 from optiscope.analysis import Finding
 from optiscope.builtin.analyzers import ANALYZERS
+from optiscope.engine import train
 from optiscope.errors import UsageError
+from optiscope.hooks import create_manager
 from optiscope.labels import label_folder, label_run
 from optiscope.records import RunInfo, RunResult
 from optiscope.storage import RunWriter, schema
@@ -172,3 +175,14 @@ def test_a_folder_without_run_files_says_so(tmp_path):
 def test_findings_are_frozen_and_know_their_words():
     with pytest.raises(ValueError, match="result"):
         Finding(name="x", rule_version="1", result="perhaps", why="")
+
+
+def test_a_run_is_judged_by_all_installed_analyzers_whether_opened_or_by_its_path(tmp_path):
+    path = tmp_path / "run.h5"
+    config = optiscope.RunConfig(model="quadratic", lr=3.0, steps=200)
+    train(config, open_sink=lambda info, signals: RunWriter.create(path, info, signals))
+    verdict = optiscope.label(path)
+    assert (verdict.verdict, verdict.outcome) == ("unstable", "failed: non-finite")
+    assert {finding.name for finding in verdict.findings} == set(create_manager().pieces("analyzers"))
+    with optiscope.open_run(path) as run:
+        assert optiscope.label(run) == verdict

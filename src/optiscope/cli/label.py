@@ -31,9 +31,9 @@ def label(
     characterization.json is written anew; the recordings stay as they are, and so does report.html until
     'optiscope report OUT'.
     """
-    from optiscope import sweep
     from optiscope.cli import console, tables
     from optiscope.engine import host_for
+    from optiscope.labels import build_analyzers, label_folder
 
     grid = read_folder(out)
     changes: dict[str, Any] = {
@@ -43,7 +43,7 @@ def label(
         "strict": strict,
     }
     grid = attrs.evolve(grid, **changes)
-    sweep.label(out, host_for(grid), grid)
+    label_folder(out, build_analyzers(host_for(grid), grid.options)).write(out)
     tables.show_verdicts(out, json)
     console.show(console.stderr(), f"Written to {out / tables.VERDICTS}; draw it again: optiscope report {out}")
 

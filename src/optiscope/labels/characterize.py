@@ -12,10 +12,31 @@ import numpy as np
 
 import optiscope
 from optiscope.analysis import Analyzer, Finding, RunRecord
+from optiscope.config import Options
 from optiscope.errors import UsageError
+from optiscope.hooks import PluginHost, create_manager
 from optiscope.labels.cells import form_cells
 from optiscope.labels.document import Characterization
 from optiscope.labels.verdict import Judged, RunVerdict, form_verdict
+
+
+def build_analyzers(host: PluginHost, options: Options) -> list[Analyzer]:
+    """Return an instance of every analyzer that the plugins of `host` bring, with its `options`."""
+    return [host.build("analyzers", name, options.get(name, {})) for name in host.pieces("analyzers")]
+
+
+def label(run: RunRecord | str | os.PathLike[str], host: PluginHost | None = None) -> RunVerdict:
+    """Return what all analyzers make of a run, which is given opened or by its path.
+
+    `host` brings the analyzers; without it the installed plugins do.
+    """
+    from optiscope.storage import open_run  # h5py is heavy, and labels can be read without it
+
+    analyzers = build_analyzers(host or create_manager(), {})
+    if isinstance(run, (str, os.PathLike)):
+        with open_run(run) as opened:
+            return label_run(opened, analyzers)
+    return label_run(run, analyzers)
 
 
 def label_run(run: RunRecord, analyzers: Iterable[Analyzer]) -> RunVerdict:

@@ -2,6 +2,6 @@
 
 from optiscope.sweep.grid import expand, plan
 from optiscope.sweep.progress import CellProgress, GridProgress
-from optiscope.sweep.run import characterize, label
+from optiscope.sweep.run import characterize
 
-__all__ = ["CellProgress", "GridProgress", "characterize", "expand", "label", "plan"]
+__all__ = ["CellProgress", "GridProgress", "characterize", "expand", "plan"]

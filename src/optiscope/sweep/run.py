@@ -12,11 +12,10 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import Any
 
-from optiscope.config import Common, GridConfig
+from optiscope.config import GridConfig
 from optiscope.engine import Prepared, host_for
 from optiscope.errors import OptiscopeError
-from optiscope.hooks import PluginHost
-from optiscope.labels import Characterization, label_folder
+from optiscope.labels import Characterization, build_analyzers, label_folder
 from optiscope.records import RunResult
 from optiscope.storage import open_run
 from optiscope.sweep.folder import default_folder, open_folder
@@ -62,14 +61,8 @@ def characterize(
         except BaseException:
             workers.shutdown(wait=True, cancel_futures=True)
             raise
-    return label(folder, host, grid)
-
-
-def label(out: Path, host: PluginHost, config: Common) -> Characterization:
-    """Judge the run files in `out` with the analyzers of `host`, and write `characterization.json`."""
-    analyzers = [host.build("analyzers", name, config.options.get(name, {})) for name in host.pieces("analyzers")]
-    characterization = label_folder(out, analyzers)
-    characterization.write(out)
+    characterization = label_folder(folder, build_analyzers(host, grid.options))
+    characterization.write(folder)
     return characterization
 
 

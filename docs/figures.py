@@ -1,0 +1,104 @@
+"""The figures of the documentation, drawn when it is built, from measurements that stand in docs/measured.
+
+    python docs/figures.py OUT docs/measured/NAME.csv      take a measurement out of a characterization's folder
+
+A measurement is one CSV file: a row for every tenth step of every run (the mean loss and accuracy of these ten
+batches, dropout on), and in the rows that end an epoch what was measured after it (dropout off).
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+EVERY = 10
+COLUMNS = ("seed", "step", "loss", "accuracy", "seconds", "epoch", "train_loss", "val_loss", "val_accuracy")
+HERE = Path(__file__).parent
+
+AUTHOR = {
+    "loss": (1.57638, 1.17128, 0.997195),
+    "accuracy": (0.4238, 0.58058, 0.646),
+    "val_loss": (1.27731, 1.02786, 0.940115),
+    "val_accuracy": (0.5342, 0.6342, 0.6643),
+}
+"""What the paper's own program printed after each of three epochs: CNN_adam/log in RuoAndo/trackable_AI."""
+
+
+def collect(out: Path) -> list[dict[str, Any]]:
+    """Return the rows of a measurement from the run files in `out`."""
+    import optiscope
+
+    rows = []
+    for found in optiscope.open_grid(out).runs:
+        with optiscope.open_run(found["path"]) as run:
+            steps, epochs = run.steps, run.epochs
+            ends = {int(step): index for index, step in enumerate(epochs["step"])}
+            for end in range(EVERY, run.n_steps + 1, EVERY):
+                batches = slice(end - EVERY, end)
+                row = {"seed": run.config["seed"], "step": end, "seconds": f"{steps['wall_time'][end - 1]:.1f}"}
+                row |= {name: f"{steps[name][batches].mean():.4f}" for name in ("loss", "accuracy")}
+                if end in ends:
+                    row["epoch"] = ends[end] + 1
+                    row |= {
+                        name: f"{epochs[name][ends[end]]:.4f}" for name in ("train_loss", "val_loss", "val_accuracy")
+                    }
+                rows.append(row)
+    return rows
+
+
+def read(path: Path) -> dict[int, dict[str, np.ndarray]]:
+    """Return the columns of a measurement for each seed; empty cells are NaN."""
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    seeds = sorted({int(row["seed"]) for row in rows})
+    return {
+        seed: {
+            name: np.array([float(row[name] or "nan") for row in rows if int(row["seed"]) == seed])
+            for name in COLUMNS[1:]
+        }
+        for seed in seeds
+    }
+
+
+def draw_learning(measured: Path, figure: Path) -> None:
+    """Draw loss and accuracy over epochs beside those of the author's program."""
+    from matplotlib.figure import Figure
+
+    sheet = Figure(figsize=(9, 3.4), layout="constrained")
+    axes = sheet.subplots(1, 2)
+    for seed, columns in read(measured).items():
+        ended = np.isfinite(columns["epoch"])
+        steps_per_epoch = columns["step"][ended][0]
+        epochs = columns["step"] / steps_per_epoch
+        shade = ("C0", "C2", "C4")[seed % 3]
+        for axis, name in zip(axes, ("loss", "accuracy"), strict=True):
+            axis.plot(epochs, columns[name], color=shade, alpha=0.35, linewidth=0.8, label=f"training, seed {seed}")
+            axis.plot(epochs[ended], columns[f"val_{name}"][ended], "o-", color=shade, label=f"test, seed {seed}")
+    for axis, name in zip(axes, ("loss", "accuracy"), strict=True):
+        axis.plot([1, 2, 3], AUTHOR[f"val_{name}"], "s--", color="0.3", label="test, the author's program")
+        axis.set(xlabel="epoch", ylabel=name, xlim=(0, None))
+        axis.grid(alpha=0.3)
+    axes[0].legend(fontsize=8)
+    figure.parent.mkdir(exist_ok=True)
+    sheet.savefig(figure)
+
+
+def draw_all() -> None:
+    """Draw every figure that a page shows, into docs/_figures."""
+    draw_learning(HERE / "measured" / "cifar10-adam-sum.csv", HERE / "_figures" / "cifar10-adam-sum.svg")
+
+
+def main(out: str, measured: str) -> None:
+    """Write the measurement of the characterization in `out`."""
+    with Path(measured).open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(collect(Path(out)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
