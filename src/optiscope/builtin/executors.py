@@ -1,7 +1,8 @@
 """Where runs are executed: `concurrent.futures.Executor`s, so that a cluster's can take their place.
 
 "processes" is a pool that survives the death of a worker: it costs that worker's run only. Workers are spawned, never
-forked, and leave when their parent does, however it ends.
+forked, and leave when their parent does, however it ends. A worker that dies before it took a run breaks the pool,
+as the next would die too: `submit` then raises BrokenExecutor, and so does every run that was not over.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import BrokenExecutor, Executor, Future
 from typing import Any, ClassVar
 
 
@@ -22,9 +23,10 @@ class InProcess(Executor):
 
     def __init__(self, jobs: int = 1) -> None:
         """Take `jobs` as every executor does; there is one."""
+        _check(jobs)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Run `fn` now, and return a future that is done."""
+        """Run `fn` now, and return a future that is done; Ctrl-C goes through."""
         future: Future[Any] = Future()
         try:
             future.set_result(fn(*args, **kwargs))
@@ -41,18 +43,27 @@ class Processes(Executor):
     def __init__(self, jobs: int = 2) -> None:
         from pebble import ProcessPool
 
+        _check(jobs)
         self._pool: Any = ProcessPool(
             max_workers=jobs, context=multiprocessing.get_context("spawn"), initializer=prepare_worker
         )
+        self._stopped = False
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Queue `fn`; both it and its arguments must be picklable."""
-        future: Future[Any] = self._pool.schedule(fn, args=list(args), kwargs=kwargs)
+        try:
+            future: Future[Any] = self._pool.schedule(fn, args=list(args), kwargs=kwargs)
+        except RuntimeError as error:
+            raise BrokenExecutor(f"the worker processes cannot be used any more ({error})") from error
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Close the pool; with `cancel_futures` end the workers now."""
-        if cancel_futures:
+        """Close the pool; with `cancel_futures` end the workers now. What was ended is never closed again.
+
+        `with` calls this once more after a shutdown that Ctrl-C cut short, and a pool that is closed waits for its runs.
+        """
+        self._stopped = self._stopped or cancel_futures
+        if self._stopped:
             self._pool.stop()
         else:
             self._pool.close()
@@ -71,3 +82,8 @@ def prepare_worker() -> None:
 def _leave_with(parent: multiprocessing.process.BaseProcess) -> None:
     parent.join()
     os._exit(1)
+
+
+def _check(jobs: int) -> None:
+    if jobs < 1:
+        raise ValueError(f"jobs must be a whole number >= 1, not {jobs}")

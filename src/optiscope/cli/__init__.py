@@ -11,8 +11,7 @@
 A command function asks the rooms below for what it needs, inside the function, so that `optiscope --help` imports
 none of them. It raises `optiscope.errors.OptiscopeError` for what a user can mend and returns None.
 
-Exit codes: 0 the command did what it was asked to, whatever the verdicts; 1 something unexpected; 2 bad input,
-nothing written; 130 Ctrl-C.
+What the exit codes mean is said in run.py.
 """
 
 from optiscope.cli.run import main

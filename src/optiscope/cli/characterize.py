@@ -20,7 +20,7 @@ def characterize(
     executor: Annotated[str, flag(PIECES, "What runs them.", "NAME", True)] = "processes",
     config: Annotated[Path | None, flag(OUTPUT, "A TOML file with these options; flags win over it.", "FILE")] = None,
     out: Annotated[Path | None, flag(OUTPUT, "The folder to write.", "DIR", "a new dated folder")] = None,
-    resume: Annotated[bool, flag(OUTPUT, "Go on where the runs in --out were left.")] = False,
+    resume: Annotated[bool, flag(OUTPUT, "Keep the finished runs in --out, run the others.")] = False,
     overwrite: Annotated[bool, flag(OUTPUT, "Replace what is in --out.")] = False,
     dry_run: Annotated[bool, flag(OUTPUT, "List what would run, write nothing.")] = False,
     json: Annotated[bool, JSON] = False,
@@ -68,7 +68,7 @@ def _run(
         except KeyboardInterrupt:
             if not out.exists():
                 raise KeyboardInterrupt("nothing was written") from None
-            kept = f"{watcher.finished} of {watcher.runs} runs had finished, and all that was recorded is kept"
+            kept = f"{watcher.finished} of {watcher.runs} runs had finished and are kept; --resume runs the others anew"
             raise Interrupted(kept, out) from None
     tables.show_verdicts(out, json)
     page = report.write_report(out)

@@ -19,12 +19,17 @@ def fetch(
     base_url: Annotated[str | None, flag(OUTPUT, "Where the archive is.", "URL", "its authors' page")] = None,
     json: Annotated[bool, JSON] = False,
 ) -> None:
-    """Download CIFAR-10 once, check it, and keep it where '--data cifar10' finds it.
+    """Download CIFAR-10 once, check it, and keep it.
+
+    '--data cifar10' finds it in the user's cache folder, or in the one that OPTISCOPE_CACHE names. What --cache keeps
+    elsewhere is found by its path, which the command shows.
 
     For example:
 
       optiscope data fetch cifar10
     """
+    import shlex
+
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     from optiscope.cli import console
@@ -38,6 +43,7 @@ def fetch(
         console.write_json({"folder": str(folder)})
     else:
         console.show(console.stdout(), str(folder))
+    console.show(err, f"Train on it: optiscope characterize --data {name if cache is None else shlex.quote(str(folder))}")
 
 
 def make(

@@ -1,7 +1,7 @@
 """The view of a grid that is running: a row a cell on a terminal, a line a finished cell anywhere else.
 
-`watch` picks one of the two and gives back a callable that takes `GridProgress` values. It is told about four times
-a second; a terminal is redrawn as often, and the quiet log writes only when a cell has ended.
+`watch` picks one of the two and gives back a callable that takes `GridProgress` values. It is told about twice a
+second; a terminal is redrawn as often, and the quiet log writes only when a cell has ended.
 
 Columns are dropped from the least telling on until the rest fits the terminal: 60 columns show every number, wider
 ones a bar as well. Rows are dropped when there are more cells than lines: what runs is shown, the rest is counted.

@@ -29,8 +29,8 @@ OK, UNEXPECTED, BAD_INPUT, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
 TRACEBACK = "OPTISCOPE_TRACEBACK"
 
 REMEDIES = {
-    errno.ENOSPC: "free some space; what was recorded is kept, and --resume goes on",
-    errno.EDQUOT: "free some of your quota; what was recorded is kept, and --resume goes on",
+    errno.ENOSPC: "free some space; finished runs are kept, and --resume runs the others",
+    errno.EDQUOT: "free some of your quota; finished runs are kept, and --resume runs the others",
     errno.EACCES: "choose another place or change its permissions",
     errno.EPERM: "choose another place or change its permissions",
     errno.EROFS: "choose a place that can be written to",

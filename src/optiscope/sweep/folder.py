@@ -5,7 +5,8 @@
     OUT/characterization.json   the verdicts
     OUT/report.html             the report
 
-A folder that holds any of these belongs to a characterization, and is touched only by `resume` or `overwrite`.
+A folder belongs to a characterization if it has a grid.json, and is then touched only by `resume` or `overwrite`. One
+that holds any of the others without it is somebody else's, and is not touched at all: a report.html can be anyone's.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ import attrs
 from optiscope.config import GridConfig
 from optiscope.errors import FileError, UsageError
 from optiscope.records import PluginInfo
+from optiscope.storage.files import Lock
 
 AXES = ("optimizers", "batch_sizes", "lrs", "seeds")
 GRID = "grid.json"
-OURS = (GRID, "characterization.json", "report.html", "index.h5")
+RESULTS = ("characterization.json", "report.html")
 
 
 def default_folder() -> Path:
@@ -38,26 +40,29 @@ def open_folder(
 ) -> Path:
     """Make `out` ready for the runs of `grid` and return the folder of runs.
 
-    UsageError if it holds a characterization and neither `resume` nor `overwrite` is given, or if `resume` finds a
-    grid that differs in more than longer axes; FileError if it cannot be written.
+    UsageError if it holds a characterization and neither `resume` nor `overwrite` is given, if `resume` finds a grid
+    that differs in more than longer axes, or if files of the same names lie there that are not a characterization's;
+    FileError if it cannot be written, or another process is writing there.
     """
     if resume and overwrite:
         raise UsageError("--resume and --overwrite exclude each other: give one of them")
     asked = _describe(grid, plugins)
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file: give --out a folder")
-    if _taken(out):
-        if resume:
-            check_resume(out, asked)
-        elif overwrite:
-            _clear(out)
-        else:
-            raise UsageError(
-                f"{out} already holds a characterization: go on with --resume, replace it with --overwrite, "
-                "or choose another --out"
-            )
+    ours = (out / GRID).exists()
+    if not ours and (foreign := _in_the_way(out)):
+        raise UsageError(f"{out} holds {foreign} but no {GRID}, so it cannot be told whose it is: choose another --out")
+    if ours and resume:
+        check_resume(out, asked)
+    elif ours and not overwrite:
+        raise UsageError(
+            f"{out} already holds a characterization: go on with --resume, replace it with --overwrite, "
+            "or choose another --out"
+        )
     runs = out / "runs"
     try:
+        if overwrite:
+            _clear(out)
         runs.mkdir(parents=True, exist_ok=True)
         write_text(out / GRID, json.dumps(asked, indent=2) + "\n")
     except OSError as error:
@@ -110,10 +115,18 @@ def _describe(grid: GridConfig, plugins: Iterable[PluginInfo]) -> dict[str, Any]
     return described
 
 
-def _taken(out: Path) -> bool:
-    return any((out / name).exists() for name in OURS) or any(out.glob("runs/*.h5"))
+def _in_the_way(out: Path) -> str:
+    """Return the first file in `out` that a characterization would write over; empty where there is none."""
+    found = [path for name in RESULTS if (path := out / name).exists()] + sorted(out.glob("runs/*.h5"))
+    return found[0].relative_to(out).as_posix() if found else ""
 
 
 def _clear(out: Path) -> None:
-    for path in [*(out / name for name in OURS), *out.glob("runs/*.h5*"), *out.glob("runs/*.state")]:
+    """Remove what a characterization wrote, except for grid.json, which the next one replaces.
+
+    A lock file is removed by whoever holds it: taking every lock first shows that no other process writes here.
+    """
+    for lock in out.glob("runs/*.h5.lock"):
+        Lock(lock.with_suffix("")).release()
+    for path in [*(out / name for name in RESULTS), *out.glob("runs/*.h5"), *out.glob("runs/*.h5.tmp")]:
         path.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ from optiscope.config import Common, GridConfig, RunConfig
 from optiscope.engine import Prepared, host_for, prepare
 from optiscope.errors import UsageError
 from optiscope.hooks import PluginHost
+from optiscope.storage.schema import layout
 
 
 def expand(grid: GridConfig) -> tuple[RunConfig, ...]:
@@ -23,7 +24,10 @@ def expand(grid: GridConfig) -> tuple[RunConfig, ...]:
 
 
 def plan(grid: GridConfig, host: PluginHost | None = None) -> tuple[Prepared, ...]:
-    """Return every run of `grid`, prepared: UsageError or DataError says what cannot be had, before anything runs."""
+    """Return every run of `grid`, prepared, before anything runs or is written.
+
+    UsageError or DataError says what cannot be had, PluginError which recorder declares what no run file can hold.
+    """
     host = host or host_for(grid)
     runs: list[Prepared] = []
     seen: set[str] = set()
@@ -31,6 +35,7 @@ def plan(grid: GridConfig, host: PluginHost | None = None) -> tuple[Prepared, ..
         run = prepare(config, host, runs[0].images if runs else None)
         if run.info.run_id in seen:
             raise UsageError(f"the grid holds run {run.info.run_id} twice: give each value of an axis once")
+        layout(run.info, run.signals)
         seen.add(run.info.run_id)
         runs.append(run)
     return tuple(runs)

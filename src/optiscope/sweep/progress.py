@@ -1,4 +1,4 @@
-"""How far a grid is: what `characterize` tells whoever watches it, about four times a second.
+"""How far a grid is: what `characterize` tells whoever watches it, about twice a second.
 
 One `CellProgress` a cell (an optimizer at a batch size and a learning rate, all its seeds) and one `GridProgress`
 over all of them. They are values: the live view, a quiet log and a test read the same ones.

@@ -1,20 +1,23 @@
 """A grid, from configuration to verdicts: plan, run, label.
 
-Runs go to an executor, longest first. What is finished is never run again; what a killed worker left is a run file
-like any other, and its run begins anew on `resume`. Verdicts are formed from the files alone, by `optiscope.labels`.
+Runs go to an executor, longest first and a few at a time. What is finished is never run again; what a killed worker
+left is a run file like any other, and its run begins anew on `resume`. Verdicts are formed from the files alone, by
+`optiscope.labels`; a run that left no file is named, as no verdict can tell of it.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from pathlib import Path
 from typing import Any
 
 from optiscope.config import GridConfig
 from optiscope.engine import Prepared, host_for
-from optiscope.errors import OptiscopeError
+from optiscope.errors import FileError, OptiscopeError, PluginError, UsageError
 from optiscope.labels import Characterization, build_analyzers, label_folder
 from optiscope.records import RunResult
 from optiscope.storage import open_run
@@ -27,6 +30,11 @@ from optiscope.sweep.worker import run_to_file
 OnProgress = Callable[[GridProgress], None]
 LOOK_EVERY = 0.5
 """Seconds between two looks at the files of active runs."""
+
+AHEAD = 2
+"""Runs that are queued beyond those that are trained, so that no worker waits for its next one."""
+
+GUARD = "in a script, characterize must be called under if __name__ == '__main__'"
 
 
 def characterize(
@@ -42,12 +50,23 @@ def characterize(
     """Run every cell of `grid` into the folder `out` (a new dated one, if None) and return the verdicts.
 
     `jobs` workers run at a time, as many as there are cores for if None; `executor` names a registered executor.
-    UsageError before anything is written if the grid asks for what cannot be had; FileError if the folder cannot be
-    written to. KeyboardInterrupt leaves everything recorded so far in place, for `resume`.
+    The workers of "processes" are spawned and import the calling script first: a script must call this under
+    `if __name__ == "__main__":`.
+
+    UsageError or PluginError before anything is written if the grid asks for what cannot be had; FileError if the
+    folder cannot be written to, or if no run left a file. A run whose worker failed costs itself only: it is an event
+    of `on_progress`, and a RuntimeWarning names it if it left no file and nobody is told of progress.
+    KeyboardInterrupt leaves every file in place: `resume` keeps the finished runs and begins the others anew.
     """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise UsageError(f"a worker that is starting called characterize again: {GUARD}")
     host = host_for(grid)
     runs = plan(grid, host)
-    workers = host.build("executors", executor, {"jobs": jobs or default_jobs(grid.threads)})
+    analyzers = build_analyzers(host, grid.options)
+    options = {"jobs": default_jobs(grid.threads), **grid.options.get(executor, {})}
+    if jobs is not None:
+        options["jobs"] = jobs
+    workers = host.build("executors", executor, options)
     folder = Path(out) if out is not None else default_folder()
     with workers:
         run_folder = open_folder(folder, grid, host.active, resume, overwrite)
@@ -57,11 +76,12 @@ def characterize(
         pending = [run for run in runs if run.info.run_id not in finished]
         pending.sort(key=lambda run: -run.info.steps * run.info.batch_size)
         try:
-            _execute(pending, workers, run_folder, watch, on_progress)
+            error = _execute(pending, workers, max(1, int(options["jobs"])) + AHEAD, run_folder, watch, on_progress)
         except BaseException:
             workers.shutdown(wait=True, cancel_futures=True)
             raise
-    characterization = label_folder(folder, build_analyzers(host, grid.options))
+    _name_missing([run.info.run_id for run in runs], run_folder, error, watch, on_progress)
+    characterization = label_folder(folder, analyzers)
     characterization.write(folder)
     return characterization
 
@@ -73,31 +93,81 @@ def default_jobs(threads: int) -> int:
 
 
 def _execute(
-    pending: Sequence[Prepared], workers: Any, folder: Path, watch: Watch, on_progress: OnProgress | None
-) -> None:
-    names: dict[Future[RunResult], str] = {
-        workers.submit(run_to_file, run.config, str(folder)): run.info.run_id for run in pending
-    }
-    left = set(names)
-    while left:
-        done, left = wait(left, timeout=LOOK_EVERY, return_when=FIRST_COMPLETED)
-        events = [event for future in done for event in _events(names[future], future)]
+    pending: Sequence[Prepared],
+    workers: Any,
+    in_flight: int,
+    folder: Path,
+    watch: Watch,
+    on_progress: OnProgress | None,
+) -> BaseException | None:
+    """Run `pending`, at most `in_flight` handed over at a time; return what the last worker that failed raised.
+
+    A run that is over is told of before the next is handed over: an executor that trains in `submit` itself shows
+    progress as well, and nothing is begun after Ctrl-C. An executor that breaks down gets no more runs.
+    """
+    queue = list(reversed(pending))
+    active: dict[Future[RunResult], str] = {}
+    last: BaseException | None = None
+    while queue or active:
+        while queue and len(active) < in_flight and not any(future.done() for future in active):
+            run = queue.pop()
+            try:
+                active[workers.submit(run_to_file, run.config, str(folder))] = run.info.run_id
+            except BrokenExecutor as error:
+                last = error
+                queue.clear()
+        done, _ = wait(active, timeout=LOOK_EVERY, return_when=FIRST_COMPLETED)
+        last = next((error for future in done if (error := future.exception())), last)
+        events = [event for future in done for event in _events(active[future], future)]
         if on_progress is not None:
-            on_progress(watch.look([names[future] for future in [*done, *left]], events))
+            on_progress(watch.look(active.values(), events))
+        for future in done:
+            del active[future]
+    return last
 
 
 def _events(run_id: str, future: Future[RunResult]) -> list[str]:
     """Return a line on a run that did not come to an end of its own; raise what concerns the whole grid.
 
-    A full disk concerns all runs; what a plugin raised, or the death of a worker, its own run only.
+    A full disk concerns all runs, and so does Ctrl-C, which a run that is trained in this process takes for itself;
+    what a plugin raised, or the death of a worker, its own run only.
     """
     error = future.exception()
-    if isinstance(error, OptiscopeError):
+    if isinstance(error, OptiscopeError) and not isinstance(error, PluginError):
         raise error
     if error is not None:
-        return [f"{run_id}: its worker failed ({type(error).__name__}: {error}); --resume runs it again"]
+        return [f"{run_id}: its worker failed ({_told(error)}); --resume runs it again"]
     result = future.result()
+    if result.status == "interrupted":
+        raise KeyboardInterrupt
     return [f"{run_id}: {result.why}"] if result.status == "failed" else []
+
+
+def _name_missing(
+    run_ids: Sequence[str], folder: Path, error: BaseException | None, watch: Watch, on_progress: OnProgress | None
+) -> None:
+    """Tell which runs left no file; FileError where none left one."""
+    missing = [run_id for run_id in run_ids if not (folder / f"{run_id}.h5").exists()]
+    if not missing:
+        return
+    if len(missing) == len(run_ids):
+        raise FileError(
+            f"none of the {len(run_ids)} runs left a file in {folder} (the last worker's error: {_told(error)}): "
+            f"the executor in-process shows where it comes from; {GUARD}"
+        )
+    sentence = (
+        f"{len(missing)} of {len(run_ids)} runs left no file, and the verdicts are formed without them: "
+        f"{', '.join(missing)}; --resume runs them again"
+    )
+    if on_progress is not None:
+        on_progress(watch.look((), [sentence]))
+    else:
+        warnings.warn(sentence, RuntimeWarning, stacklevel=3)
+
+
+def _told(error: BaseException | None) -> str:
+    """Return an error in one line."""
+    return "none" if error is None else " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _finished(path: Path) -> bool:

@@ -1,12 +1,14 @@
 """How far a grid is, read from the run files themselves.
 
 A live file can be opened at any moment, by anybody: so progress needs no channel between workers and host, and is the
-same whether a run is trained in this process, in a worker or on another machine that shares the folder.
+same whether a run is trained in this process, in a worker or on another machine that shares the folder. A file that
+was there before its run began (it failed, or was killed) says nothing, until the run replaces it.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -34,18 +36,20 @@ class Glimpse:
 
 
 class Watch:
-    """Looks at the files of a grid's runs whenever it is asked to."""
+    """Looks at the files of a grid's runs whenever it is asked to; made before the runs begin."""
 
     def __init__(self, plan: Iterable[Prepared], runs: Path) -> None:
         self._began = time.monotonic()
         self._infos = [run.info for run in plan]
         self._runs = runs
         self._seen = {info.run_id: Glimpse() for info in self._infos}
+        self._stale = {info.run_id: self._identity(info.run_id) for info in self._infos}
         self._done_before = 0.0
 
     def skip(self, run_ids: Iterable[str]) -> None:
         """Count these runs as finished before the clock started."""
         for run_id in run_ids:
+            self._stale[run_id] = None
             self._seen[run_id] = self._look(run_id)
         self._done_before = self._work_done()
 
@@ -62,21 +66,28 @@ class Watch:
     def _look(self, run_id: str) -> Glimpse:
         path = self._runs / f"{run_id}.h5"
         before = self._seen[run_id]
-        if not path.exists():
+        identity = self._identity(run_id)
+        if identity is None or identity == self._stale[run_id]:
             return before
         try:
             with open_run(path) as run:
-                if run.n_steps == 0:
-                    return attrs.evolve(before, status=run.status)
-                loss = float(run.steps["loss"][-1])
+                steps = run.n_steps
                 return Glimpse(
                     status=run.status,
-                    step=run.n_steps,
-                    loss=loss,
-                    signal=tuple(float(value) for value in run.steps["logits_q05"][-TAIL:]),
+                    step=steps,
+                    loss=float(run.h5["step/loss"][steps - 1]) if steps else None,
+                    signal=tuple(map(float, run.h5["step/logits_q05"][max(0, steps - TAIL) : steps])),
                 )
         except (OptiscopeError, OSError):
             return before
+
+    def _identity(self, run_id: str) -> tuple[int, int] | None:
+        """Return what tells a run's file from the one that takes its place; None where there is none."""
+        try:
+            found = os.stat(self._runs / f"{run_id}.h5")
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns
 
     def _work_done(self) -> float:
         return sum(
