@@ -6,6 +6,7 @@ import pytest
 from optiscope.config import GridConfig
 from optiscope.errors import FileError, UsageError
 from optiscope.records import PluginInfo
+from optiscope.storage.files import Lock
 from optiscope.sweep.folder import open_folder
 
 GRID = GridConfig(optimizers=["sgd"], batch_sizes=[50], lrs=[0.1])
@@ -73,7 +74,7 @@ def test_resume_refuses_a_plugin_of_another_version(tmp_path):
 
 def test_overwrite_clears_what_is_ours_and_nothing_else(tmp_path):
     out = begun(tmp_path)
-    for name in ("characterization.json", "report.html", "runs/a.h5", "runs/a.h5.lock"):
+    for name in ("characterization.json", "report.html", "runs/a.h5", "runs/a.h5.tmp", "runs/b.h5.lock"):
         (out / name).write_text("old")
     (out / "notes.txt").write_text("mine")
     open_folder(out, GRID, PLUGINS, overwrite=True)
@@ -108,3 +109,39 @@ def test_a_folder_that_cannot_be_written_names_its_path(tmp_path, monkeypatch):
     with pytest.raises(FileError, match="Read-only file system") as raised:
         open_folder(tmp_path / "out", GRID, PLUGINS)
     assert str(tmp_path / "out") in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["report.html", "characterization.json", "runs/theirs.h5"])
+@pytest.mark.parametrize("flags", [{}, {"overwrite": True}, {"resume": True}], ids=str)
+def test_somebody_elses_files_are_left_alone(tmp_path, name, flags):
+    path = tmp_path / "out" / name
+    path.parent.mkdir(parents=True)
+    path.write_text("theirs")
+    with pytest.raises(UsageError, match=rf"holds {name} but no grid\.json"):
+        open_folder(tmp_path / "out", GRID, PLUGINS, **flags)
+    assert [found for found in (tmp_path / "out").rglob("*") if found.is_file()] == [path]
+    assert path.read_text() == "theirs"
+
+
+def test_a_folder_with_other_files_only_may_be_used(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    assert open_folder(tmp_path, GRID, PLUGINS).is_dir()
+
+
+def test_overwrite_touches_nothing_while_another_process_writes(tmp_path):
+    out = begun(tmp_path)
+    for name in ("report.html", "runs/a.h5", "runs/b.h5", "runs/b.h5.lock"):
+        (out / name).write_text("old")
+    lock = Lock(out / "runs" / "a.h5")
+    with pytest.raises(FileError, match=r"another process is writing .*a\.h5"):
+        open_folder(out, GRID, PLUGINS, overwrite=True)
+    lock.release()
+    assert all((out / name).read_text() == "old" for name in ("report.html", "runs/a.h5", "runs/b.h5"))
+
+
+def test_what_cannot_be_removed_is_one_sentence(tmp_path):
+    out = begun(tmp_path)
+    (out / "runs" / "a.h5").mkdir()
+    with pytest.raises(FileError, match="cannot write to") as raised:
+        open_folder(out, GRID, PLUGINS, overwrite=True)
+    assert str(out) in str(raised.value)

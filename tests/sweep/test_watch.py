@@ -1,0 +1,116 @@
+import attrs
+import numpy as np
+import pytest
+
+from optiscope.config import GridConfig
+from optiscope.records import RunResult
+from optiscope.storage import RunWriter
+from optiscope.sweep import plan
+from optiscope.sweep.watch import TAIL, Watch
+
+GRID = GridConfig(model="quadratic", optimizers=["sgd"], batch_sizes=[1], lrs=[0.1, 0.2], seeds=2, steps=400)
+"""Two cells of two runs of 400 steps: 1,600 steps in all."""
+
+
+class Clock:
+    """Time that moves when it is told to."""
+
+    def __init__(self, monkeypatch):
+        self.now = 100.0
+        monkeypatch.setattr("optiscope.sweep.watch.time.monotonic", lambda: self.now)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    return Clock(monkeypatch)
+
+
+@pytest.fixture
+def runs():
+    return plan(GRID)
+
+
+def write(folder, run, steps, status=None):
+    """Write `steps` steps of `run`: at step k the loss is k and the signal 10 k; leave it live, or end it."""
+    path = folder / f"{run.info.run_id}.h5"
+    with RunWriter.create(path, run.info, run.signals, overwrite=True) as writer:
+        for step in range(1, steps + 1):
+            facts = {"loss": float(step), "accuracy": 0.5, "lr": 0.1, "wall_time": 0.0}
+            due = {name: [s for s in signals if s.due(step)] for name, signals in run.signals.items()}
+            values = {name: {s.name: np.full(s.shape, 10.0 * step, s.dtype) for s in some} for name, some in due.items()}
+            writer.write_step(step, facts, values)
+        if status is not None:
+            writer.finish(RunResult(run_id=run.info.run_id, status=status, steps=steps))
+    return run.info.run_id
+
+
+def test_before_anything_runs_all_cells_wait(tmp_path, runs, clock):
+    progress = Watch(runs, tmp_path).look([run.info.run_id for run in runs])
+    assert [(cell.lr, cell.runs, cell.steps) for cell in progress.cells] == [(0.1, 2, 800), (0.2, 2, 800)]
+    assert {(cell.status, cell.step, cell.finished, cell.loss, cell.signal) for cell in progress.cells} == {
+        ("waiting", 0, 0, None, ())
+    }
+    assert progress.remaining is None
+
+
+@pytest.mark.parametrize("status", [None, "completed"])
+def test_a_file_is_read_from_its_end(tmp_path, runs, clock, status):
+    watch = Watch(runs, tmp_path)
+    cell = watch.look([write(tmp_path, runs[0], 300, status)]).cells[0]
+    assert (cell.step, cell.loss) == (300, 300.0)
+    assert cell.signal == tuple(10.0 * step for step in range(300 - TAIL + 1, 301))
+    cell = watch.look([write(tmp_path, runs[0], 3, status)]).cells[0]
+    assert cell.signal == (10.0, 20.0, 30.0)
+
+
+@pytest.mark.parametrize(
+    ("ends", "word", "finished"),
+    [
+        ((None, None), "running", 0),
+        (("completed", None), "running", 1),
+        (("completed", "completed"), "completed", 2),
+        (("completed", "diverged"), "diverged", 2),
+        (("failed", "diverged"), "failed", 2),
+    ],
+)
+def test_a_cell_has_one_word_for_its_runs(tmp_path, runs, clock, ends, word, finished):
+    watch = Watch(runs, tmp_path)
+    cell = watch.look([write(tmp_path, run, 2, end) for run, end in zip(runs, ends, strict=False)]).cells[0]
+    assert (cell.status, cell.finished) == (word, finished)
+
+
+def test_remaining_time_goes_by_the_steps_made(tmp_path, runs, clock):
+    watch = Watch(runs, tmp_path)
+    clock.now += 10
+    progress = watch.look([write(tmp_path, runs[0], 400, "completed"), write(tmp_path, runs[1], 100)])
+    assert progress.elapsed == 10
+    assert progress.remaining == pytest.approx(10 * 1100 / 500)
+
+
+def test_what_was_finished_before_does_not_speed_up_the_forecast(tmp_path, runs, clock):
+    before = [write(tmp_path, run, 400, "completed") for run in runs[:2]]
+    watch = Watch(runs, tmp_path)
+    watch.skip(before)
+    progress = watch.look([])
+    assert (progress.cells[0].status, progress.cells[0].finished, progress.remaining) == ("completed", 2, None)
+    clock.now += 10
+    assert watch.look([write(tmp_path, runs[2], 200)]).remaining == pytest.approx(10 * 600 / 200)
+
+
+@pytest.mark.parametrize("status", [None, "failed"])
+def test_an_old_file_says_nothing_until_its_run_replaces_it(tmp_path, runs, clock, status):
+    run_id = write(tmp_path, runs[0], 300, status)
+    watch = Watch(runs, tmp_path)
+    cell = watch.look([run_id]).cells[0]
+    assert (cell.status, cell.step, cell.finished) == ("waiting", 0, 0)
+    write(tmp_path, runs[0], 5)
+    cell = watch.look([run_id]).cells[0]
+    assert (cell.status, cell.step, cell.finished) == ("running", 5, 0)
+
+
+def test_a_damaged_file_leaves_what_was_known(tmp_path, runs, clock):
+    watch = Watch(runs, tmp_path)
+    run_id = write(tmp_path, runs[0], 5)
+    known = watch.look([run_id]).cells
+    (tmp_path / f"{run_id}.h5").write_bytes(b"x")
+    assert watch.look([run_id], ["an event"]) == attrs.evolve(watch.look([]), cells=known, events=("an event",))
