@@ -13,7 +13,9 @@ import pytest
 
 import optiscope
 from optiscope.config import GridConfig
-from optiscope.errors import UsageError
+from optiscope.errors import FileError, PluginError, UsageError
+from optiscope.sweep import run as sweep_run
+from optiscope.sweep.worker import run_to_file
 
 GRID = GridConfig(model="quadratic", optimizers=["sgd"], batch_sizes=[1], lrs=[0.5, 3.0], seeds=2, steps=300)
 SMALL = {"synthetic": {"train": 200, "test": 20}}
@@ -138,3 +140,176 @@ def test_a_worker_that_is_killed_costs_its_run_only(tmp_path):
         with optiscope.open_run(path) as run:
             statuses.append(run.status)
     assert sorted(statuses) == ["completed", "running"]
+
+
+FAILING = """
+import pathlib
+import attrs
+from optiscope.hooks import hookimpl
+from optiscope.optim import SGD
+
+@attrs.define(kw_only=True)
+class Failing(SGD):
+    name = "failing"
+
+    def update(self, params, grads, state, step):
+        if pathlib.Path({path!r}).exists() and step == 5:
+            raise RuntimeError("no more")
+        super().update(params, grads, state, step)
+
+@hookimpl
+def optiscope_optimizers():
+    return [Failing]
+"""
+
+
+def test_resume_runs_what_failed_again_and_keeps_the_rest(tmp_path):
+    cause, plugin, out = tmp_path / "cause", tmp_path / "plugin.py", tmp_path / "out"
+    plugin.write_text(FAILING.format(path=str(cause)))
+    cause.touch()
+    grid = attrs.evolve(GRID, optimizers=["sgd", "failing"], lrs=[0.5], seeds=1, plugins=[str(plugin)])
+    events = []
+    optiscope.characterize(grid, out, executor="in-process", on_progress=lambda seen: events.extend(seen.events))
+    assert len(events) == 1
+    assert "no more" in events[0]
+    kept = {path: path.stat().st_mtime_ns for path in files(out) if not path.name.startswith("failing")}
+    assert statuses(out) == {"sgd": ["completed"], "failing": ["failed"]}
+    cause.unlink()
+    seen = []
+    optiscope.characterize(grid, out, executor="in-process", resume=True, on_progress=seen.append)
+    assert statuses(out) == {"sgd": ["completed"], "failing": ["completed"]}
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert len(seen) == 1
+
+
+def statuses(out):
+    found = {}
+    for path in files(out):
+        with optiscope.open_run(path) as run:
+            found.setdefault(run.config["optimizer"], []).append(run.status)
+    return found
+
+
+def test_runs_in_this_process_are_told_of_one_by_one(tmp_path):
+    seen = []
+    optiscope.characterize(GRID, tmp_path, executor="in-process", on_progress=seen.append)
+    assert [sum(cell.finished for cell in progress.cells) for progress in seen] == [1, 2, 3, 4]
+
+
+def test_ctrl_c_in_this_process_ends_the_grid(tmp_path):
+    """The loop takes Ctrl-C for itself and says that the run was interrupted; the others must not begin."""
+    plugin = tmp_path / "plugin.py"
+    plugin.write_text(
+        "import signal\n"
+        "from optiscope.hooks import hookimpl\n"
+        "@hookimpl\n"
+        "def on_step(run, step):\n"
+        "    if run.seed == 1 and step == 20:\n"
+        "        signal.raise_signal(signal.SIGINT)\n"
+    )
+    with pytest.raises(KeyboardInterrupt):
+        optiscope.characterize(attrs.evolve(GRID, plugins=[str(plugin)]), tmp_path / "out", executor="in-process")
+    assert statuses(tmp_path / "out") == {"sgd": ["completed", "running"]}
+    assert not (tmp_path / "out" / "characterization.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [({"envelope": {"windw": 3}}, "windw"), ({"in-process": {"jbs": 3}}, "jbs"), ({"in-process": {"jobs": 0}}, "jobs")],
+    ids=str,
+)
+def test_options_are_refused_before_anything_is_written(tmp_path, options, part):
+    with pytest.raises(UsageError, match=part):
+        optiscope.characterize(attrs.evolve(GRID, options=options), tmp_path / "out", executor="in-process")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("jobs", "built"), [(None, 3), (5, 5)])
+def test_an_executor_gets_its_options(tmp_path, monkeypatch, jobs, built):
+    monkeypatch.setattr("optiscope.builtin.executors._check", lambda jobs: asked.append(jobs))
+    asked = []
+    grid = attrs.evolve(GRID, options={"in-process": {"jobs": 3}})
+    optiscope.characterize(grid, tmp_path / "out", executor="in-process", jobs=jobs)
+    assert asked[-1] == built
+
+
+def test_a_signal_that_cannot_be_stored_is_refused_before_anything_is_written(tmp_path):
+    plugin = tmp_path / "plugin.py"
+    plugin.write_text(
+        "from optiscope.hooks import hookimpl\n"
+        "from optiscope.records import Signal\n"
+        "class Mine:\n"
+        "    name = 'mine'\n"
+        "    def signals(self, run):\n"
+        "        return (Signal('a name / with a slash'),)\n"
+        "    def record(self, *_):\n"
+        "        return {}\n"
+        "@hookimpl\n"
+        "def optiscope_recorders():\n"
+        "    return [Mine]\n"
+    )
+    with pytest.raises(PluginError, match="mine"):
+        optiscope.characterize(attrs.evolve(GRID, plugins=[str(plugin)]), tmp_path / "out", executor="in-process")
+    assert not (tmp_path / "out").exists()
+
+
+def raising(errors):
+    """Return a stand-in for `run_to_file` that raises `errors[learning rate]` before it writes."""
+
+    def run(config, runs):
+        if config.lr in errors:
+            raise errors[config.lr]
+        return run_to_file(config, runs)
+
+    return run
+
+
+@pytest.mark.parametrize("error", [PluginError("recorder 'x' failed"), RuntimeError("recorder 'x' failed")], ids=repr)
+def test_what_a_plugin_raises_costs_its_run_only_and_the_run_is_named(tmp_path, monkeypatch, error):
+    monkeypatch.setattr(sweep_run, "run_to_file", raising({3.0: error}))
+    events = []
+    grid = attrs.evolve(GRID, seeds=1)
+    lost = optiscope.sweep.plan(grid)[1].info.run_id
+    result = optiscope.characterize(
+        grid, tmp_path, executor="in-process", on_progress=lambda seen: events.extend(seen.events)
+    )
+    assert [cell.lr for cell in result.cells] == [0.5]
+    assert "recorder 'x' failed" in events[0]
+    assert events[1].startswith("1 of 2 runs left no file")
+    assert lost in events[1]
+
+
+def test_a_run_without_a_file_is_a_warning_where_nobody_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep_run, "run_to_file", raising({3.0: RuntimeError("gone")}))
+    with pytest.warns(RuntimeWarning, match="2 of 4 runs left no file"):
+        optiscope.characterize(GRID, tmp_path, executor="in-process")
+
+
+def test_a_full_disk_ends_the_grid(tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep_run, "run_to_file", raising({0.5: FileError("cannot write: no space")}))
+    with pytest.raises(FileError, match="no space"):
+        optiscope.characterize(GRID, tmp_path, executor="in-process")
+    assert files(tmp_path) == []
+
+
+def test_no_file_at_all_is_one_sentence_with_the_last_error(tmp_path, monkeypatch):
+    errors = {0.5: RuntimeError("first"), 3.0: RuntimeError("last\nof all")}
+    monkeypatch.setattr(sweep_run, "run_to_file", raising(errors))
+    with pytest.raises(FileError, match=r"none of the 4 runs left a file .*RuntimeError: last of all") as raised:
+        optiscope.characterize(GRID, tmp_path, executor="in-process")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_script_without_the_guard_is_told_of_it(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import optiscope\n"
+        "grid = optiscope.GridConfig(model='quadratic', optimizers=['sgd'], batch_sizes=[1], lrs=[0.1, 0.2], steps=5)\n"
+        f"optiscope.characterize(grid, {str(tmp_path / 'out')!r}, jobs=1)\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode != 0
+    last = done.stderr.splitlines()[-1]
+    assert "none of the 2 runs left a file" in last
+    assert "under if __name__ == '__main__'" in last
+    assert "already holds" not in done.stderr

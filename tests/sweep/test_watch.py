@@ -37,7 +37,9 @@ def write(folder, run, steps, status=None):
         for step in range(1, steps + 1):
             facts = {"loss": float(step), "accuracy": 0.5, "lr": 0.1, "wall_time": 0.0}
             due = {name: [s for s in signals if s.due(step)] for name, signals in run.signals.items()}
-            values = {name: {s.name: np.full(s.shape, 10.0 * step, s.dtype) for s in some} for name, some in due.items()}
+            values = {
+                name: {s.name: np.full(s.shape, 10.0 * step, s.dtype) for s in some} for name, some in due.items()
+            }
             writer.write_step(step, facts, values)
         if status is not None:
             writer.finish(RunResult(run_id=run.info.run_id, status=status, steps=steps))

@@ -43,7 +43,9 @@ def fetch(
         console.write_json({"folder": str(folder)})
     else:
         console.show(console.stdout(), str(folder))
-    console.show(err, f"Train on it: optiscope characterize --data {name if cache is None else shlex.quote(str(folder))}")
+    console.show(
+        err, f"Train on it: optiscope characterize --data {name if cache is None else shlex.quote(str(folder))}"
+    )
 
 
 def make(
