@@ -4,6 +4,8 @@ import functools
 import http.server
 import json
 import os
+import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -178,6 +180,22 @@ def server(tmp_path_factory):
         thread.join()
 
 
+@pytest.mark.parametrize("words", [[], ["--cache", "a b"]], ids=str)
+def test_data_fetch_shows_how_to_use_what_it_kept(optiscope, folder, monkeypatch, words):
+    """The folder is there already, so nothing is downloaded; the option that is shown must find it."""
+    monkeypatch.setenv("OPTISCOPE_CACHE", "cache")
+    kept = folder / (words[-1] if words else "cache") / "cifar-10-batches-bin"
+    options = ("--set", "synthetic.train=50", "synthetic.test=10")
+    assert optiscope("data", "make", kept, *options).code == 0
+    outcome = optiscope("data", "fetch", "cifar10", *words)
+    assert (outcome.code, outcome.out) == (0, f"{kept.relative_to(folder)}\n")
+    said, command = outcome.err.strip().split(": optiscope ")
+    assert said == "Train on it"
+    grid = ("--dry-run", "--json", "--batch-sizes", "10", "--optimizers", "sgd", "--steps", "1")
+    (run,) = optiscope(*shlex.split(command), *grid).document["runs"]
+    assert run["data"] == ("a b/cifar-10-batches-bin" if words else "cifar10")
+
+
 def test_data_fetch_of_another_archive(optiscope, folder, server):
     outcome = optiscope("data", "fetch", "cifar10", "--cache", "cache", "--base-url", server)
     assert outcome.code == 2
@@ -205,13 +223,46 @@ def test_ctrl_c_keeps_what_was_recorded_and_resume_goes_on(optiscope, folder):
     command = [sys.executable, "-c", code, "characterize", *words]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     deadline = time.monotonic() + 60
-    while not list(Path("o").glob("runs/*.h5")) and time.monotonic() < deadline:
+    while not any(info["steps"] > 0 for info in infos(optiscope)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    time.sleep(0.5)
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in err
-    assert err.splitlines()[-1].endswith(f"go on with: optiscope characterize {' '.join(words)} --resume")
-    (path, *_) = Path("o").glob("runs/*.h5")
-    assert optiscope("file", "info", path).code == 0
+    (live,) = (info for info in infos(optiscope) if info["status"] == "running")
+    assert live["steps"] > 0
+    said, again = err.splitlines()[-1].split("; go on with: optiscope ")
+    assert said.endswith("of 2 runs had finished and are kept; --resume runs the others anew")
+    assert again == f"characterize {' '.join(words)} --resume"
+    assert optiscope(*shlex.split(again)).code == 0
+    assert [info["status"] for info in infos(optiscope)] == ["completed", "completed"]
+
+
+def infos(optiscope):
+    """Return what `file info` says of each run file in the folder o."""
+    outcomes = [optiscope("file", "info", path, "--json") for path in Path("o").glob("runs/*.h5")]
+    return [outcome.document for outcome in outcomes if outcome.code == 0]
+
+
+def test_a_full_disk_is_one_line_and_earlier_runs_stay(optiscope, folder):
+    words = [*GRID[:-2], "--optimizers", "sgd", "--jobs", "1", "--out", "o"]
+    assert optiscope("characterize", *words).code == 0
+    (path,) = Path("o").glob("runs/*.h5")
+    before = path.read_bytes()
+    limit = len(before) // 2
+    code = "import sys; from optiscope.cli import main; sys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "characterize", *words, "--seeds", "3", "--resume"],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("optiscope: cannot write the run file o/runs/sgd-")
+    assert "(File too large)" in line
+    assert list(Path("o").glob("runs/*")) == [path]
+    assert path.read_bytes() == before
+    assert [info["status"] for info in infos(optiscope)] == ["completed"]

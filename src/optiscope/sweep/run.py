@@ -117,7 +117,7 @@ def _execute(
                 last = error
                 queue.clear()
         done, _ = wait(active, timeout=LOOK_EVERY, return_when=FIRST_COMPLETED)
-        last = next((error for future in done if (error := future.exception())), last)
+        last = next((raised for future in done if (raised := future.exception())), last)
         events = [event for future in done for event in _events(active[future], future)]
         if on_progress is not None:
             on_progress(watch.look(active.values(), events))
