@@ -107,6 +107,40 @@ def test_what_is_no_finding_is_an_error_too(make_run):
     assert "str" in broken.why
 
 
+class Bare:
+    name = "bare"
+
+    def analyze(self, run):
+        return Finding(name="bare", rule_version="1", result=self.result, why="bare")
+
+    def __init__(self, result):
+        self.result = result
+
+
+@pytest.mark.parametrize("result", ["pass", "alarm", "fail"])
+def test_a_name_and_analyze_make_an_analyzer_that_is_shown_and_not_judged(make_run, analyzers, result):
+    found = label_run(make_run(), [*analyzers, Bare(result)])
+    assert (found.verdict, found.outcome, found.signal) == ("stable", "trained", "steady")
+    assert result_of(found, "bare").result == result
+
+
+def test_one_without_a_version_that_raises_is_recorded_as_unversioned(make_run):
+    broken = label_run(make_run(), [Bare("no result")]).findings[0]
+    assert (broken.result, broken.rule_version) == ("error", "unversioned")
+
+
+@pytest.mark.parametrize("axis", ["singal", None, ["signal"]])
+def test_an_unknown_axis_is_an_error(make_run, analyzers, axis):
+    odd = Bare("pass")
+    odd.axis = axis
+    found = label_run(make_run(), [*analyzers, odd])
+    assert found.verdict == "stable"
+    assert result_of(found, "bare").result == "error"
+    assert f"its axis is {axis!r}, not one of outcome, dynamics, signal, report" in result_of(found, "bare").why
+    odd.required = True
+    assert label_run(make_run(), [*analyzers, odd]).verdict == "undecided"
+
+
 def test_a_keyboard_interrupt_is_not_a_finding(make_run):
     class Interrupted(Broken):
         def analyze(self, run):

@@ -6,12 +6,13 @@ import os
 import platform
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import get_args
 
 import attrs
 import numpy as np
 
 import optiscope
-from optiscope.analysis import Analyzer, Finding, RunRecord
+from optiscope.analysis import Analyzer, Axis, Finding, RunRecord
 from optiscope.config import Options
 from optiscope.errors import UsageError
 from optiscope.hooks import PluginHost, create_manager
@@ -71,15 +72,19 @@ def label_folder(
 
 
 def _judge(run: RunRecord, analyzer: Analyzer) -> Judged:
+    axis: Axis = getattr(analyzer, "axis", "report")
+    required = bool(getattr(analyzer, "required", False))
     try:
+        if axis not in get_args(Axis):
+            raise ValueError(f"its axis is {axis!r}, not one of {', '.join(get_args(Axis))}")
         finding = analyzer.analyze(run)
         if not isinstance(finding, Finding):
             raise TypeError(f"analyze returned {type(finding).__name__}, not a Finding")
     except Exception as error:  # whatever a plugin raises must not take the verdicts of the others with it
         finding = Finding(
             name=analyzer.name,
-            rule_version=analyzer.rule_version,
+            rule_version=getattr(analyzer, "rule_version", "unversioned"),
             result="error",
             why=f"analyzer '{analyzer.name}' was disabled: {type(error).__name__}: {' '.join(str(error).split())}",
         )
-    return Judged(finding, analyzer.axis, analyzer.required)
+    return Judged(finding, axis if axis in get_args(Axis) else "report", required)

@@ -84,7 +84,7 @@ def form_verdict(run: RunRecord, judged: Sequence[Judged]) -> RunVerdict:
     if failures:
         verdict, why, first_step = "unstable", failures[0].why, failures[0].first_step
     elif not ended:
-        why = _UNFINISHED.get(run.status, f"the run is {run.status}")
+        why = _unfinished(run)
     elif run.status == "diverged":
         why = "the run stopped because a number was not finite, and no analyzer looked at that"
     elif witness is not None:
@@ -114,13 +114,16 @@ def form_verdict(run: RunRecord, judged: Sequence[Judged]) -> RunVerdict:
     )
 
 
-_UNFINISHED = {
-    "running": "the run has not ended",
-    "interrupted": "the run was interrupted before its end",
-    "failed": "the run ended with an error of a plugin, which says nothing about its stability",
-}
 _SILENT = ("finite", "collapse")
 """Analyzers whose passing goes without saying."""
+
+
+def _unfinished(run: RunRecord) -> str:
+    if run.status == "failed":
+        said = "the run ended with an error, which says nothing about its stability"
+        return f"{said}: {run.why}" if run.why else said
+    known = {"running": "the run has not ended", "interrupted": "the run was interrupted before its end"}
+    return known.get(run.status, f"the run is {run.status}")
 
 
 def _outcome_first(one: Judged) -> bool:
