@@ -1,4 +1,3 @@
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -7,14 +6,14 @@ import numpy as np
 import pytest
 
 from optiscope.analysis import measure
-from optiscope.errors import FileError, UsageError
-from optiscope.report.inputs import BAND, Track, read_cells, read_characterization
+from optiscope.labels import read_document
+from optiscope.report.inputs import BAND, Track, read_cells
 
 MakeTrack = Callable[..., Track]
 
 
 def test_a_run_file_becomes_a_track(study: Path) -> None:
-    cells = read_cells(study, read_characterization(study))
+    cells = read_cells(study, read_document(study))
     first = cells[0].runs[0]
     assert first.track is not None
     assert first.track.step.tolist() == list(range(1, 401))
@@ -45,7 +44,7 @@ def test_no_envelope_where_nothing_finite_follows_the_burn_in(make_track: MakeTr
 
 
 def test_the_run_that_is_drawn_has_the_verdict_of_the_cell(study: Path) -> None:
-    document = read_characterization(study)
+    document = read_document(study)
     document["cells"][2]["verdict"] = "unstable"
     cell = read_cells(study, document)[2]
     assert cell.shown is cell.runs[2]
@@ -53,18 +52,6 @@ def test_the_run_that_is_drawn_has_the_verdict_of_the_cell(study: Path) -> None:
 
 def test_a_missing_run_file_is_a_gap_with_a_reason(study: Path, tmp_path: Path) -> None:
     shutil.copy(study / "characterization.json", tmp_path)
-    cell = read_cells(tmp_path, read_characterization(tmp_path))[0]
+    cell = read_cells(tmp_path, read_document(tmp_path))[0]
     assert cell.shown is None
     assert "sgd-b50-s0.h5" in cell.runs[0].missing
-
-
-def test_a_folder_without_a_characterization_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"holds no characterization\.json: name a folder"):
-        read_characterization(tmp_path)
-
-
-@pytest.mark.parametrize("text", ["{", "[]", '{"cells": 3}', json.dumps("cells"), "\xff"])
-def test_a_damaged_characterization_is_named(tmp_path: Path, text: str) -> None:
-    (tmp_path / "characterization.json").write_bytes(text.encode("latin-1"))
-    with pytest.raises(FileError, match="make it again with 'optiscope label"):
-        read_characterization(tmp_path)

@@ -140,7 +140,10 @@ def _rank(finding: Finding) -> int:
 
 def _witness(run: RunRecord, rough: Sequence[Finding]) -> Witness | None:
     alarms = [alarm for finding in rough for alarm in (finding.alarms or _whole(finding))]
-    witnesses = {"the loss": series(run, "loss"), "the gradient norm": gradient_norm(run)}
+    try:
+        witnesses = {"the loss": series(run, "loss"), "the gradient norm": gradient_norm(run)}
+    except (OSError, RuntimeError):  # a damaged file: what cannot be read confirms nothing
+        return None
     return corroborate(alarms, witnesses, burn_in(run.n_steps, int(run.config["steps_per_epoch"])))
 
 

@@ -7,7 +7,6 @@ verdicts are in the JSON.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ import numpy.typing as npt
 
 from optiscope.analysis.envelope import WINDOW, burn_in
 from optiscope.analysis.robust import MAD_TO_SIGMA, mad, running_median
-from optiscope.errors import FileError, OptiscopeError, UsageError
+from optiscope.errors import OptiscopeError
 
 if TYPE_CHECKING:
     from optiscope.storage import Run
@@ -98,25 +97,6 @@ class Cell:
         recorded = [run for run in self.runs if run.track]
         alike = [run for run in recorded if run.judged.get("verdict") == self.judged.get("verdict")]
         return next(iter(alike + recorded), None)
-
-
-def read_characterization(out: Path) -> Document:
-    """Return what `out`/characterization.json holds.
-
-    `UsageError` where there is none, `FileError` where it is damaged.
-    """
-    path = out / "characterization.json"
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(
-            f"{out} holds no characterization.json: name a folder that 'optiscope characterize --out' wrote"
-        ) from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise FileError(f"{path} cannot be read ({error}): make it again with 'optiscope label {out}'") from None
-    if not isinstance(document, dict) or not isinstance(document.get("cells"), list):
-        raise FileError(f"{path} holds no list of cells: make it again with 'optiscope label {out}'")
-    return document
 
 
 def read_cells(out: Path, document: Document) -> tuple[Cell, ...]:
