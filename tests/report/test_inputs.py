@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from optiscope.analysis import measure
+from optiscope.analysis import envelope
 from optiscope.labels import read_document
 from optiscope.report.inputs import BAND, Track, read_cells
 
@@ -27,14 +27,31 @@ def test_a_run_file_becomes_a_track(study: Path) -> None:
     assert np.isnan(diverged.loss[-1])
 
 
-def test_the_envelope_is_the_one_that_the_analyzer_measures(make_track: MakeTrack) -> None:
-    signal = np.cumsum(np.random.default_rng(0).standard_normal(500)) * 0.05 + np.random.default_rng(1).random(500)
-    drawn, measured = make_track(signal, burn_in=60).envelope, measure(signal, 60)
+def test_the_envelope_is_the_one_that_the_analyzer_judges(make_track: MakeTrack) -> None:
+    rng = np.random.default_rng(0)
+    iqr = np.linspace(1, 9, 500) * (1 + 0.1 * rng.standard_normal(500))
+    q05 = iqr * (-2 + 0.2 * rng.standard_normal(500))
+    drawn, judged = make_track(q05, burn_in=60, spread=iqr).envelope, envelope(q05, iqr, 60)
     assert drawn is not None
-    assert measured is not None
-    assert drawn.half_width == pytest.approx(BAND * measured.sigma, rel=1e-12)
-    assert drawn.step[0] == measured.steps[0]
-    assert drawn.median[100] == np.median(signal[160 - 25 : 160 + 26])
+    assert judged.statistic is not None
+    assert drawn.step.tolist() == list(range(61, 501))
+    window = slice(300 - 26, 300 + 25)  # 25 steps to either side of step 300
+    s = np.array([np.median(iqr[max(t - 25, 0) :][:51]) for t in range(475)])
+    assert drawn.median[300 - 61] == pytest.approx(s[299] * np.median((q05[:475] / s)[window]))
+    for edge, sign in ((drawn.low, -1), (drawn.high, 1)):
+        assert edge[300 - 61] - drawn.median[300 - 61] == pytest.approx(sign * BAND * judged.statistic * s[299])
+
+
+def test_the_envelope_ends_before_the_first_number_that_is_none(make_track: MakeTrack) -> None:
+    signal = np.sin(np.arange(300.0))
+    signal[250] = np.nan
+    drawn = make_track(signal, burn_in=60).envelope
+    assert drawn is not None
+    assert (drawn.step[0], drawn.step[-1]) == (61, 250)
+
+
+def test_without_a_spread_there_is_no_envelope(make_track: MakeTrack) -> None:
+    assert make_track(np.sin(np.arange(300.0)), spread=np.zeros(300)).envelope is None
 
 
 def test_no_envelope_where_nothing_finite_follows_the_burn_in(make_track: MakeTrack) -> None:

@@ -16,7 +16,7 @@ import attrs
 
 from optiscope.labels import read_document
 from optiscope.report.elements import Child, Html, element
-from optiscope.report.inputs import Cell, Document, RunFile, Track, read_cells
+from optiscope.report.inputs import BAND, Cell, Document, RunFile, Track, read_cells
 from optiscope.report.tables import VerdictRow, analyzer_rows, command, number, verdict_rows
 
 NAME = "report.html"
@@ -28,12 +28,13 @@ _LEGEND = (
     ),
     ("minimum over the whole batch", '<path d="M0 8h28" stroke="var(--minimum)" stroke-width="2"/>'),
     (
-        "envelope: running median over 51 steps, with a band of three robust standard deviations",
+        "lower envelope as it is judged: the running median of the 5 % quantile in units of the running spread (IQR), "
+        f"drawn in logits, with a band of {BAND:g} robust standard deviations",
         '<path d="M0 2h28v12H0z" fill="var(--median)" opacity=".25"/>'
         '<path d="M0 8h28" stroke="var(--median)" stroke-width="3"/>',
     ),
     (
-        "the same median of other seeds",
+        "the same curve of other seeds",
         '<path d="M0 8h28" stroke="var(--muted)" stroke-width="2" stroke-dasharray="5 3"/>',
     ),
     ("burn-in, not judged", '<path d="M0 0h28v16H0z" fill="var(--muted)" opacity=".2"/>'),
