@@ -28,8 +28,8 @@ _LEGEND = (
     ),
     ("minimum over the whole batch", '<path d="M0 8h28" stroke="var(--minimum)" stroke-width="2"/>'),
     (
-        "lower envelope as it is judged: the running median of the 5 % quantile in units of the running spread (IQR), "
-        f"drawn in logits, with a band of {BAND:g} robust standard deviations",
+        "lower envelope as it is judged, in units of the running spread, drawn in logits: running median, and a band of "
+        f"{BAND:g} robust standard deviations",
         '<path d="M0 2h28v12H0z" fill="var(--median)" opacity=".25"/>'
         '<path d="M0 8h28" stroke="var(--median)" stroke-width="3"/>',
     ),
