@@ -31,7 +31,7 @@ def grid(tmp_path_factory):
 
 def test_files_are_where_the_design_says(grid):
     document = json.loads((grid / "characterization.json").read_text())
-    assert [cell["optimizer"] for cell in document["cells"]] == ["adam", "sgd"]
+    assert [cell["optimizer"] for cell in document["cells"]] == ["sgd", "adam"], "in the order asked for"
     for cell in document["cells"]:
         for run in cell["runs"]:
             assert (grid / run["path"]).is_file()
@@ -44,9 +44,20 @@ def test_label_judges_again_and_leaves_the_recordings(optiscope, grid):
     (grid / "characterization.json").unlink()
     outcome = optiscope("label", grid)
     assert outcome.code == 0
-    assert [line.split()[0] for line in outcome.out.splitlines()] == ["optimizer", "adam", "sgd"]
+    assert [line.split()[0] for line in outcome.out.splitlines()] == ["optimizer", "sgd", "adam"]
     assert (grid / "characterization.json").read_text() == verdicts
     assert {path: path.read_bytes() for path in grid.glob("runs/*.h5")} == before
+
+
+def test_a_file_that_cannot_be_judged_is_named(optiscope, grid, tmp_path):
+    out = tmp_path / "copy"
+    shutil.copytree(grid, out)
+    (out / "runs" / "x.h5").write_bytes(b"not HDF5")
+    outcome = optiscope("label", out)
+    assert outcome.code == 0
+    assert [line.split()[0] for line in outcome.out.splitlines()] == ["optimizer", "sgd", "adam"]
+    (line,) = (line for line in outcome.err.splitlines() if "x.h5" in line)
+    assert line.startswith("Not judged: runs/x.h5")
 
 
 def test_label_as_json(optiscope, grid):
@@ -263,6 +274,6 @@ def test_a_full_disk_is_one_line_and_earlier_runs_stay(optiscope, folder):
     (line,) = done.stderr.splitlines()
     assert line.startswith("optiscope: cannot write the run file o/runs/sgd-")
     assert "(File too large)" in line
-    assert list(Path("o").glob("runs/*")) == [path]
+    assert list(Path("o").glob("runs/*.h5")) == [path]
     assert path.read_bytes() == before
     assert [info["status"] for info in infos(optiscope)] == ["completed"]

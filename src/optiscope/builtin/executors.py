@@ -60,7 +60,7 @@ class Processes(Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Close the pool; with `cancel_futures` end the workers now. What was ended is never closed again.
 
-        `with` calls this once more after a shutdown that a second Ctrl-C cut short, and a closed pool waits for its runs.
+        `with` calls this again after a shutdown that a second Ctrl-C cut short, and a closed pool waits for its runs.
         """
         self._stopped = self._stopped or cancel_futures
         if self._stopped:

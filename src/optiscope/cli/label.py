@@ -43,7 +43,7 @@ def label(
         "strict": strict,
     }
     grid = attrs.evolve(grid, **changes)
-    label_folder(out, build_analyzers(host_for(grid), grid.options)).write(out)
+    label_folder(out, build_analyzers(host_for(grid), grid.options), order=grid.optimizers).write(out)
     tables.show_verdicts(out, json)
     console.show(console.stderr(), f"Written to {out / tables.VERDICTS}; draw it again: optiscope report {out}")
 

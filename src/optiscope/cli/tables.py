@@ -30,12 +30,18 @@ def plain_table(*titles: str, right: Sequence[str] = ()) -> Table:
 
 
 def show_verdicts(out: Path, as_json: bool) -> None:
-    """Write the verdicts of the folder `out` to stdout: its characterization.json, or a table of it."""
+    """Write the verdicts of the folder `out` to stdout: its characterization.json, or a table of it.
+
+    Run files that could not be judged are named on stderr.
+    """
     text = (out / VERDICTS).read_text(encoding="utf-8")
+    document = json.loads(text)
     if as_json:
         sys.stdout.write(text)
     else:
-        console.show(console.stdout(), verdicts(json.loads(text)))
+        console.show(console.stdout(), verdicts(document))
+    for file in document.get("unreadable", ()):
+        console.show(console.stderr(), f"Not judged: {file['why']}")
 
 
 def verdicts(document: Mapping[str, Any]) -> Table:

@@ -81,7 +81,7 @@ def characterize(
             workers.shutdown(wait=True, cancel_futures=True)
             raise
     _name_missing([run.info.run_id for run in runs], run_folder, error, watch, on_progress)
-    characterization = label_folder(folder, analyzers)
+    characterization = label_folder(folder, analyzers, order=grid.optimizers)
     characterization.write(folder)
     return characterization
 
