@@ -76,13 +76,13 @@ def test_a_name_given_twice_names_both_plugins(install):
     host = create_manager()
     for ask in (
         lambda: host.pieces("optimizers"),
+        lambda: host.pieces("models"),
         lambda: host.build("optimizers", "mine", {}),
         lambda: create_manager(strict=True),
         lambda: create_manager(block=["two"]).register(Brings(Mine), "three"),
     ):
         with pytest.raises(PluginError, match=r"two plugins bring the optimizer 'mine', one and (two|three): block"):
             ask()
-    assert host.pieces("models") == {}
 
 
 def test_a_name_given_twice_is_shown_as_the_state_of_the_second_of_which_nothing_runs(install):
@@ -94,6 +94,21 @@ def test_a_name_given_twice_is_shown_as_the_state_of_the_second_of_which_nothing
     host.notify_all("on_run_end", run=None, result=1)
     assert heard == []
     assert list(create_manager(block=["one"]).pieces("optimizers")) == ["mine"]
+
+
+def test_a_name_given_twice_is_shown_of_a_file_that_was_asked_for_too(tmp_path):
+    text = """
+        from optiscope.hooks import hookimpl
+        from optiscope.optim import SGD
+
+        @hookimpl
+        def optiscope_optimizers():
+            return [SGD]
+    """
+    host = create_manager(files=[write_plugin(tmp_path, text)])
+    assert "the optimizer 'sgd', optiscope-builtin and theirs" in state_of(host, "theirs").why
+    with pytest.raises(PluginError, match="the optimizer 'sgd', optiscope-builtin and theirs"):
+        host.pieces("analyzers")
 
 
 @pytest.mark.parametrize(

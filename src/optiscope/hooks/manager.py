@@ -61,12 +61,6 @@ class Piece:
 class _ClashError(PluginError):
     """Two plugins bring a piece of one kind and name."""
 
-    def __init__(self, kind: str, name: str, first: str, second: str) -> None:
-        super().__init__(
-            f"two plugins bring the {KINDS[kind]} '{name}', {first} and {second}: block one of them with --no-plugin"
-        )
-        self.kind = kind
-
 
 class PluginHost:
     """The plugins of one process, see the module's docstring. Made by `create_manager`."""
@@ -76,7 +70,7 @@ class PluginHost:
         self._manager.add_hookspecs(specs)
         self._states: list[PluginState] = []
         self._pieces: dict[str, dict[str, Piece]] = {kind: {} for kind in KINDS}
-        self._clashes: dict[str, str] = {}
+        self._clash = ""
 
     @property
     def plugins(self) -> tuple[PluginState, ...]:
@@ -94,9 +88,9 @@ class PluginHost:
         )
 
     def pieces(self, kind: str) -> dict[str, Piece]:
-        """Return all pieces of a kind (see `KINDS`) by name; PluginError if two plugins give the same name."""
-        if kind in self._clashes:
-            raise PluginError(self._clashes[kind])
+        """Return all pieces of a kind (see `KINDS`) by name; PluginError if two plugins gave one name, of any kind."""
+        if self._clash:
+            raise PluginError(self._clash)
         return self._pieces[kind]
 
     def check(self, kind: str, name: str, options: Mapping[str, Any]) -> None:
@@ -135,7 +129,7 @@ class PluginHost:
 
     def register(self, plugin: Any, name: str) -> None:
         """Add an observer of this process, a progress display or a test's, under `name`; PluginError if broken."""
-        self._load(Candidate(name=name, version="inline", origin="this process", load=lambda: plugin), required=True)
+        self._load(Candidate(name=name, version="inline", origin="this process", load=lambda: plugin), strict=True)
 
     def _calls(self, hook: str, arguments: Mapping[str, Any]) -> Iterator[tuple[str, Callable[[], Any]]]:
         """Yield the plugins that implement a hook, the last to register first as in pluggy, and their calls."""
@@ -175,18 +169,22 @@ class PluginHost:
         callers = self._manager.get_hookcallers(self._manager.get_plugin(state.name)) or ()
         return (*brought, *sorted(caller.name for caller in callers if caller.name.startswith("on_")))
 
-    def _load(self, candidate: Candidate, required: bool) -> None:
-        """Load a plugin and keep its state; PluginError for a broken one that is `required`."""
+    def _load(self, candidate: Candidate, strict: bool, asked: bool = False) -> None:
+        """Load a plugin and keep its state; PluginError for a broken one if `strict`, or if it was `asked` for.
+
+        A clash is an error only where pieces are looked for, so that the host can show who clashes.
+        """
         state: discovery.State = "active"
         why = ""
         try:
             self._admit(candidate)
         except Exception as error:
             state, why = "broken", _told(error)
-            if required:
+            clash = isinstance(error, _ClashError)
+            if strict or (asked and not clash):
                 raise PluginError(f"plugin '{candidate.name}' from {candidate.origin} is broken: {why}") from error
-            if isinstance(error, _ClashError):
-                self._clashes.setdefault(error.kind, why)
+            if clash:
+                self._clash = self._clash or why
         self._states.append(candidate.state(state, why))
 
     def _admit(self, candidate: Candidate) -> None:
@@ -218,7 +216,11 @@ class PluginHost:
                 if piece.name in found:
                     raise PluginError(f"it brings the {KINDS[kind]} '{piece.name}' twice: rename one of the two")
                 if piece.name in self._pieces[kind]:
-                    raise _ClashError(kind, piece.name, self._pieces[kind][piece.name].plugin, plugin)
+                    first = self._pieces[kind][piece.name].plugin
+                    raise _ClashError(
+                        f"two plugins bring the {KINDS[kind]} '{piece.name}', {first} and {plugin}: "
+                        "block one of them with --no-plugin"
+                    )
                 found[piece.name] = piece
         return found
 
@@ -229,8 +231,8 @@ def create_manager(
     """Return a host with the installed plugins (`discover`) less those named in `block`, and single-file `files`.
 
     A plugin that cannot be loaded, or cannot say what it brings, is kept as "broken" with the reason, and nothing of
-    it runs; with `strict`, or when it was asked for by its file, it is a PluginError. So is a name that two plugins
-    give to a piece, and else the second of them is broken and the kind cannot be had, see `PluginHost.pieces`.
+    it runs; with `strict`, or when it was asked for by its file, it is a PluginError. Of two plugins that give one
+    name the second is broken; without `strict` the PluginError comes when pieces are looked for.
     """
     installed = list(discovery.entry_points()) if discover else []
     asked = [discovery.from_file(path) for path in files]
@@ -243,7 +245,7 @@ def create_manager(
         if candidate.name in blocked:
             host._states.append(candidate.state("blocked"))
         else:
-            host._load(candidate, required=strict or candidate in asked)
+            host._load(candidate, strict, asked=candidate in asked)
     return host
 
 
