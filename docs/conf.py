@@ -6,8 +6,8 @@ blocks. `as_rst` turns them into what autodoc reads, so that no docstring has to
 
 import re
 import sys
-from pathlib import Path
 from importlib.metadata import version as installed_version
+from pathlib import Path
 from typing import Any
 
 project = "optiscope"

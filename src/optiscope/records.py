@@ -157,9 +157,10 @@ class RunResult:
 class Recorder(Protocol):
     """Turns what flows through a run into signals. One instance serves one run.
 
-    `signals(run)` is asked once, before the run file is made. `record(step, quantities)` is called after the
-    update of every step at which at least one of the signals is due, with read-only views of the quantities that
-    the due signals need (valid only during the call), and returns a value for each due signal, by name.
+    `signals(run)` is asked once, before the run file is made. `record(step, quantities)` is called once after the
+    update of every step at which at least one of the signals is due (those with the schedule "epoch" at the last step
+    of an epoch), with read-only views of the quantities that the due signals need (valid only during the call), and
+    returns a value for each due signal, by name.
     """
 
     name: str
@@ -180,6 +181,11 @@ class Sink(Protocol):
     number was not finite.
     """
 
+    @property
+    def path(self) -> Any:
+        """The file, where there is one, or None."""
+        ...
+
     def write_step(
         self, step: int, facts: Mapping[str, float], recorded: Mapping[str, Mapping[str, npt.ArrayLike]]
     ) -> None:
@@ -191,9 +197,9 @@ class Sink(Protocol):
         ...
 
     def finish(self, result: RunResult) -> None:
-        """Take the end of the run: it completed, diverged or failed."""
+        """Take the end of the run, whichever way it ended."""
         ...
 
     def close(self) -> None:
-        """Let go of a run that was interrupted, keeping all that was taken so far; a no-op after `finish`."""
+        """Let go, keeping all that was taken so far; a no-op after `finish`."""
         ...

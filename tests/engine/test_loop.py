@@ -1,6 +1,7 @@
 """The loop, seen from outside: order of the hooks, bits, ends of runs. The images are few and the model is small."""
 
 import math
+from types import SimpleNamespace
 
 import attrs
 import numpy as np
@@ -8,10 +9,12 @@ import pytest
 
 from optiscope.config import RunConfig
 from optiscope.engine import prepare, train
-from optiscope.errors import FileError
+from optiscope.errors import FileError, PluginError
 from optiscope.hooks import create_manager, hookimpl
+from optiscope.nn import Quadratic
 from optiscope.optim import SGD, Optimizer
-from optiscope.records import Signal
+from optiscope.records import QUANTITIES, Signal
+from optiscope.storage import RunWriter, open_run
 
 SMALL = {"synthetic": {"train": 64, "test": 20}}
 
@@ -24,7 +27,7 @@ class Sink:
     """Keeps what it is given, in order."""
 
     def __init__(self):
-        self.steps, self.epochs, self.result, self.closed = [], [], None, 0
+        self.steps, self.epochs, self.result, self.closed, self.path = [], [], None, 0, None
 
     def open(self, info, signals):
         self.info, self.signals = info, signals
@@ -198,6 +201,34 @@ class Fails(Optimizer):
         raise RuntimeError("on purpose")
 
 
+class FailsAtInit(SGD):
+    name = "fails"
+
+    def init(self, params):
+        raise RuntimeError("on purpose")
+
+
+class FailsLookingAhead(SGD):
+    name = "fails"
+
+    def evaluation_params(self, params, state):
+        raise RuntimeError("on purpose")
+
+
+class FailingModel(Quadratic):
+    name = "failing"
+
+    def forward(self, params, x, rng):
+        raise RuntimeError("on purpose")
+
+
+class FailingSchedule:
+    name = "failing"
+
+    def factor(self, step, steps):
+        raise RuntimeError("on purpose")
+
+
 class FailingRecorder:
     name = "failing"
 
@@ -215,21 +246,61 @@ class FailingObserver:
 
 
 @pytest.mark.parametrize(
-    ("plugin", "optimizer", "part"),
+    ("plugin", "changes", "part"),
     [
-        (brings("optimizers", Fails), "fails", "optimizer 'fails' of plugin 'test-0' failed at step 1"),
-        (brings("recorders", FailingRecorder), "sgd", "recorder 'failing' of plugin 'test-0' failed at step 1"),
-        (FailingObserver(), "sgd", "plugin 'test-0' failed in on_backward"),
+        (brings("optimizers", Fails), {"optimizer": "fails"}, "optimizer 'fails' of plugin 'test-0' failed at step 1"),
+        (brings("optimizers", FailsAtInit), {"optimizer": "fails"}, "optimizer 'fails' of plugin 'test-0' failed:"),
+        (brings("optimizers", FailsLookingAhead), {"optimizer": "fails"}, "optimizer 'fails' of plugin 'test-0'"),
+        (brings("models", FailingModel), {"model": "failing"}, "model 'failing' of plugin 'test-0' failed at step 1"),
+        (brings("schedules", FailingSchedule), {"schedule": "failing"}, "schedule 'failing' of plugin 'test-0'"),
+        (brings("recorders", FailingRecorder), {}, "recorder 'failing' of plugin 'test-0' failed at step 1"),
+        (FailingObserver(), {}, "plugin 'test-0' failed in on_backward"),
     ],
 )
-def test_what_a_plugin_raises_fails_the_run_with_its_name(plugin, optimizer, part):
+def test_what_a_plugin_raises_fails_the_run_with_its_name(plugin, changes, part):
     sink, watcher = Sink(), Everything()
-    result = train(RunConfig(model="quadratic", optimizer=optimizer, steps=3), host_with(plugin, watcher), sink.open)
+    config = RunConfig(**{"model": "quadratic", "steps": 3, **changes})
+    result = train(config, host_with(plugin, watcher), sink.open)
     assert result.status == "failed"
     assert part in result.why
     assert "on purpose" in result.why
     assert watcher.calls[-2:] == [("on_run_error", result.why), ("on_run_end", "failed")]
-    assert sink.result == attrs.evolve(result, path=None)
+    assert sink.result == result
+
+
+def test_a_recorder_that_cannot_say_what_it_records_is_named_before_anything_runs():
+    class Silent(FailingRecorder):
+        def signals(self, run):
+            raise RuntimeError("on purpose")
+
+    with pytest.raises(PluginError, match="recorder 'failing' of plugin 'test-0' failed: RuntimeError: on purpose"):
+        prepare(RunConfig(model="quadratic"), host_with(brings("recorders", Silent)))
+
+
+def test_the_end_is_told_when_the_file_is_there(tmp_path):
+    told = []
+
+    class Asks:
+        @hookimpl
+        def on_run_end(self, result):
+            with open_run(result.path) as run:
+                told.append((run.status, result.status))
+
+    path = tmp_path / "run.h5"
+    config = RunConfig(model="quadratic", steps=3)
+    train(config, host_with(Asks()), lambda info, signals: RunWriter.create(path, info, signals))
+    assert told == [("completed", "completed")]
+
+
+def test_a_file_that_cannot_be_finished_is_a_failed_run_and_an_error():
+    class Full(Sink):
+        def finish(self, result):
+            raise FileError("the disk is full")
+
+    watcher = Everything()
+    with pytest.raises(FileError, match="the disk is full"):
+        train(RunConfig(model="quadratic", steps=3), host_with(watcher), Full().open)
+    assert watcher.calls[-2:] == [("on_run_error", "the disk is full"), ("on_run_end", "failed")]
 
 
 def test_a_sink_that_cannot_write_is_an_error_and_everybody_hears_of_it():
@@ -256,49 +327,88 @@ def test_an_interrupted_run_keeps_what_it_had():
     assert (result.status, result.steps) == ("interrupted", 2)
     assert len(sink.steps) == 2
     assert sink.closed
-    assert sink.result is None
+    assert sink.result == result
 
 
-class Watches:
-    """Asks for single quantities on different schedules."""
+def watches():
+    """Return a recorder that asks for single quantities on different schedules, and what it was handed."""
+    seen = []
 
-    name = "watches"
-    seen: list = []  # noqa: RUF012
+    class Watches:
+        name = "watches"
 
-    def signals(self, run):
-        return (
-            Signal("all", every=1, needs=("params",)),
-            Signal("third", every=3, needs=("update", "state")),
-            Signal("last", every="epoch", needs=("probe_logits",)),
-        )
+        def signals(self, run):
+            return (
+                Signal("all", every=1, needs=("params",)),
+                Signal("third", every=3, needs=("update", "state")),
+                Signal("last", every="epoch", needs=("probe_logits",)),
+            )
 
-    def record(self, step, quantities):
-        self.seen.append((step, sorted(quantities)))
-        if "update" in quantities:
-            assert np.abs(quantities["update"].flat).max() > 0
-        return {"all": 0.0, "third": 0.0, "last": 0.0}
+        def record(self, step, quantities):
+            seen.append((step, sorted(quantities)))
+            if "update" in quantities:
+                assert np.abs(quantities["update"].flat).max() > 0
+            return {"all": 1.0, "third": 3.0, "last": 9.0}
+
+    return Watches, seen
 
 
-def test_a_recorder_is_handed_what_its_due_signals_need_and_nothing_else():
-    Watches.seen.clear()
-    train(small(steps=4, optimizer="adam"), host_with(brings("recorders", Watches)), Sink().open)
-    assert Watches.seen == [
+def test_a_recorder_is_called_once_a_step_with_what_its_due_signals_need_and_nothing_else():
+    watcher, seen = watches()
+    sink = Sink()
+    train(small(steps=4, optimizer="adam"), host_with(brings("recorders", watcher)), sink.open)
+    assert seen == [
         (1, ["params", "state", "update"]),
         (2, ["params"]),
         (3, ["params"]),
-        (4, ["params", "state", "update"]),
-        (4, ["probe_logits"]),
+        (4, ["params", "probe_logits", "state", "update"]),
     ]
+    assert sink.steps[3][2]["watches"] == {"all": 1.0, "third": 3.0}
+    assert sink.epochs[0][1]["watches"] == {"last": 9.0}
 
 
-def test_an_observer_costs_no_quantities_that_nobody_asked_for(monkeypatch):
-    from optiscope.engine.evaluate import Evaluator
+def test_what_nobody_asked_for_is_not_computed(monkeypatch):
+    class Modest:
+        name = "modest"
 
-    asked = []
-    monkeypatch.setattr(Evaluator, "outputs", lambda self, *args: asked.append(1))
-    train(small(steps=2), create_manager(block=["gradient-angle"]))
-    asked_without_sink = len(asked)
-    assert asked_without_sink == 0
+        def signals(self, run):
+            return (Signal("x", needs=("loss",)), Signal("y", every=3, needs=("update",)))
+
+        def record(self, step, quantities):
+            return {"x": quantities["loss"], "y": 0.0}
+
+    copies, probes = [], []
+    counting = SimpleNamespace(copyto=lambda *args: copies.append(1), subtract=np.subtract)
+    monkeypatch.setattr("optiscope.engine.quantities.np", counting)
+    monkeypatch.setattr("optiscope.engine.evaluate.Evaluator.outputs", lambda self, *args: probes.append(1))
+    host = create_manager(discover=False)
+    host.register(brings("recorders", Modest), "modest")
+    builtin = create_manager(block=["gradient-angle"]).pieces
+    for kind in ("optimizers", "models", "datasets", "schedules"):
+        for name, piece in builtin(kind).items():
+            host.register(brings(kind, piece.factory), f"{kind}-{name}")
+    train(small(steps=5), host, Sink().open)
+    assert len(copies) == 2
+    assert not probes
+
+
+def test_no_recorder_can_change_what_another_is_handed():
+    class Scribbles:
+        name = "a-scribbler"
+
+        def signals(self, run):
+            return (Signal("x", needs=tuple(QUANTITIES)),)
+
+        def record(self, step, quantities):
+            flat = (quantities[name].flat for name in ("params", "grads", "update"))
+            plain = (quantities[name] for name in ("labels", "logits", "dlogits", "last_input", "probe_logits"))
+            for array in (*flat, *plain, *quantities["state"].values()):
+                with pytest.raises(ValueError, match="WRITEABLE"):
+                    array.flags.writeable = True
+            return {"x": 0.0}
+
+    result = train(small(steps=1, optimizer="adam"), host_with(brings("recorders", Scribbles)), Sink().open)
+    assert result.status == "completed", result.why
 
 
 def test_the_update_a_recorder_sees_is_what_the_optimizer_did():

@@ -12,6 +12,8 @@ from optiscope.params import Parameters
 class Keep:
     """A sink that keeps what this recorder says."""
 
+    path = None
+
     def __init__(self):
         self.rows = []
 

@@ -26,8 +26,10 @@ class Evaluator:
         self._model = model
         self._tape = Tape(kernels=kernels)
 
-    def outputs(self, params: Parameters, images: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
-        """Return the model's output [N, K] for uint8 `images` [N, H, W, C]."""
+    def outputs(self, params: Parameters, images: npt.NDArray[np.uint8] | None) -> npt.NDArray[Any]:
+        """Return the model's output [N, K] for uint8 `images` [N, H, W, C]; None for a problem without data."""
+        if images is None:
+            return np.array(self._forward(params, None).array)
         parts = [
             self._forward(params, images[start : start + CHUNK]).array.copy() for start in range(0, len(images), CHUNK)
         ]

@@ -20,7 +20,7 @@ from optiscope.params import Parameters
 
 def run_id(prefix: str, identity: Mapping[str, Any]) -> str:
     """Return a readable prefix and ten hexadecimal digits of the SHA-256 of `identity`, fit for a file name."""
-    text = json.dumps(identity, sort_keys=True, allow_nan=False)
+    text = json.dumps(identity, sort_keys=True, default=str)
     return f"{re.sub(r'[^A-Za-z0-9._-]+', '-', prefix)}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
 

@@ -5,11 +5,13 @@
                        update   -> on_step
                        recorders -> sink.write_step
     for each epoch     evaluation -> on_epoch_end, sink.write_epoch
+    at the end         on_run_error, if something raised; sink.finish; on_run_end
 
 Observers see read-only views, and nothing they do or cost enters the numbers: with no, some or all of them a run has
 the same bits. A loss, gradient or parameter that is not finite ends the run as "diverged"; its last row then holds
-the loss and no recorder's values. What an optimizer, a recorder or an observer raises ends it as "failed", with the
-plugin named. Ctrl-C ends it as "interrupted"; a sink that cannot write is the one error that travels on.
+the loss and no recorder's values. What an optimizer, a model, a schedule, a recorder or an observer raises ends it as
+"failed", with the plugin named. Ctrl-C ends it as "interrupted". A sink that cannot write is the one error that travels
+on, when everybody has heard of it.
 """
 
 from __future__ import annotations
@@ -18,12 +20,11 @@ import math
 import time
 from collections.abc import Callable, Mapping
 
-import attrs
 import numpy as np
 
 from optiscope.engine.evaluate import Evaluator
 from optiscope.engine.prepare import Prepared
-from optiscope.engine.quantities import Recorded, Recording
+from optiscope.engine.quantities import Recording, Taken
 from optiscope.engine.step import Pass, Trainer, all_finite
 from optiscope.errors import FileError, PluginError
 from optiscope.params import readonly
@@ -35,6 +36,16 @@ TRAIN_SUBSET = 5_000
 """Training images, at most and at most a tenth of them, on which `train_loss` is measured once an epoch."""
 
 
+def train(prepared: Prepared, open_sink: OpenSink | None = None) -> RunResult:
+    """Train a prepared run; `open_sink` makes the place its facts go to."""
+    sink = open_sink(prepared.info, prepared.signals) if open_sink is not None else None
+    try:
+        return Loop(prepared, sink).run()
+    finally:
+        if sink is not None:
+            sink.close()
+
+
 class Loop:
     """One run of the loop; `run()` may be called once."""
 
@@ -43,39 +54,46 @@ class Loop:
         self._info = prepared.info
         self._notify = prepared.host.notify
         self._sink = sink
-        self._trainer = Trainer(prepared)
-        self._evaluator = Evaluator(prepared.model, prepared.config.kernels)
-        self._recording = Recording(prepared, self._trainer, self._evaluator)
-        self._params = self._trainer.params.readonly()
-        self._grads = self._trainer.grads.readonly()
         self._epochs: list[EpochRecord] = []
         self._steps = 0
+        self._digest = ""
 
     def run(self) -> RunResult:
         """Train to the end, whatever it is, and tell everybody."""
-        status: Status = "completed"
-        why, bad_step, raised = "", None, None
         self._began = time.perf_counter()
+        host, info = self._prepared.host, self._info
+        result, raised = self._trained()
+        if raised is not None:
+            host.notify_all("on_run_error", run=info, error=raised)
+        if self._sink is not None and (raised is None or isinstance(raised, PluginError)):
+            try:
+                self._sink.finish(result)
+            except (FileError, OSError) as error:
+                raised, result = error, self._result("failed", str(error))
+                host.notify_all("on_run_error", run=info, error=error)
+        host.notify_all("on_run_end", run=info, result=result)
+        if raised is not None and not isinstance(raised, PluginError):
+            raise raised
+        return result
+
+    def _trained(self) -> tuple[RunResult, Exception | None]:
+        """Train; return how it ended, and what was raised if something was."""
         try:
             with np.errstate(all="ignore"):
                 self._notify("on_run_start", run=self._info)
+                self._begin()
                 bad_step = self._train()
-            if bad_step is not None:
-                status, why = "diverged", f"not finite at step {bad_step}"
         except (PluginError, FileError, OSError) as error:
-            status, why, raised = "failed", str(error), error
-            self._prepared.host.notify_all("on_run_error", run=self._info, error=error)
+            return self._result("failed", str(error)), error
         except KeyboardInterrupt:
-            status, why = "interrupted", f"interrupted after step {self._steps}"
-        result = self._result(status, why, bad_step)
-        self._prepared.host.notify_all("on_run_end", run=self._info, result=result)
-        if raised is not None and not isinstance(raised, PluginError):
-            raise raised
-        if self._sink is not None and status != "interrupted":
-            self._sink.finish(result)
-        return result
+            return self._result("interrupted", f"interrupted after step {self._steps}"), None
+        self._digest = self._trainer.digest()
+        if bad_step is not None:
+            return self._result("diverged", f"not finite at step {bad_step}", bad_step), None
+        return self._result("completed"), None
 
-    def _result(self, status: Status, why: str, bad_step: int | None) -> RunResult:
+    def _result(self, status: Status, why: str = "", bad_step: int | None = None) -> RunResult:
+        path = None if self._sink is None else self._sink.path
         return RunResult(
             run_id=self._info.run_id,
             status=status,
@@ -83,62 +101,64 @@ class Loop:
             epochs=tuple(self._epochs),
             first_bad_step=bad_step,
             why=why,
-            digest=self._trainer.digest() if status in ("completed", "diverged") else "",
+            digest=self._digest,
             wall_time=self._elapsed(),
+            path=None if path is None else str(path),
         )
+
+    def _begin(self) -> None:
+        prepared = self._prepared
+        self._trainer = Trainer(prepared)
+        self._evaluator = Evaluator(prepared.model, prepared.config.kernels)
+        self._recording = None if self._sink is None else Recording(prepared, self._trainer, self._evaluator)
+        self._params = self._trainer.params.readonly()
+        self._grads = self._trainer.grads.readonly()
 
     def _train(self) -> int | None:
         """Take all steps; return the first that was not finite, if one was."""
         steps, per_epoch = self._info.steps, self._info.steps_per_epoch
         for step in range(1, steps + 1):
-            done, finite = self._step(step)
+            ends_epoch = step % per_epoch == 0 or step == steps
+            taken, finite = self._step(step, ends_epoch)
             self._steps = step
             if not finite:
                 return step
-            if step % per_epoch == 0 or step == steps:
-                self._end_epoch(step, done)
+            if ends_epoch:
+                self._end_epoch(step, taken)
         return None
 
-    def _step(self, step: int) -> tuple[Pass, bool]:
-        trainer, info = self._trainer, self._info
+    def _step(self, step: int, ends_epoch: bool) -> tuple[Taken, bool]:
+        trainer, info, recording = self._trainer, self._info, self._recording
         done = trainer.forward(step)
         self._notify("on_forward", run=info, step=step, logits=readonly(done.output.output.array), loss=done.loss)
-        lr, recorded, finite = math.nan, Recorded(), math.isfinite(done.loss)
-        recording = self._recording if self._sink is not None else None
+        lr, taken, finite = math.nan, Taken(), math.isfinite(done.loss)
         if finite:
             trainer.backward(done)
             self._notify("on_backward", run=info, step=step, grads=self._grads)
             finite = all_finite(trainer.grads)
         if finite:
             if recording is not None:
-                recording.before_update()
-            lr = self._update(step)
+                recording.before_update(step, ends_epoch)
+            lr = trainer.update(step)
             views = {name: readonly(array) for name, array in trainer.state.items()}
             self._notify("on_step", run=info, step=step, params=self._params, state=views)
             finite = all_finite(trainer.params)
         if finite and recording is not None:
-            recorded = recording.after_step(step, done)
+            taken = recording.after_step(step, ends_epoch, done)
+        self._write_step(step, done, lr, taken)
+        return taken, finite
+
+    def _write_step(self, step: int, done: Pass, lr: float, taken: Taken) -> None:
         if self._sink is not None:
             facts = {"loss": done.loss, "accuracy": done.accuracy, "lr": lr, "wall_time": self._elapsed()}
-            self._sink.write_step(step, facts, recorded)
-        return done, finite
+            self._sink.write_step(step, facts, taken.step)
 
-    def _update(self, step: int) -> float:
-        try:
-            return self._trainer.update(step)
-        except Exception as error:
-            name = self._info.optimizer
-            plugin = self._prepared.host.pieces("optimizers")[name].plugin
-            raise PluginError(
-                f"optimizer '{name}' of plugin '{plugin}' failed at step {step}: {type(error).__name__}: {error}"
-            ) from error
-
-    def _end_epoch(self, step: int, done: Pass) -> None:
+    def _end_epoch(self, step: int, taken: Taken) -> None:
         record = EpochRecord(epoch=len(self._epochs) + 1, step=step, digest=self._trainer.digest(), **self._evaluate())
         self._epochs.append(record)
         self._notify("on_epoch_end", run=self._info, record=record)
         if self._sink is not None:
-            self._sink.write_epoch(record, self._recording.after_epoch(step, done))
+            self._sink.write_epoch(record, taken.epoch)
 
     def _evaluate(self) -> dict[str, float]:
         params, images = self._trainer.params, self._prepared.images
@@ -152,14 +172,3 @@ class Loop:
 
     def _elapsed(self) -> float:
         return time.perf_counter() - self._began
-
-
-def train(prepared: Prepared, open_sink: OpenSink | None = None) -> RunResult:
-    """Train a prepared run; `open_sink` makes the place its facts go to."""
-    sink = open_sink(prepared.info, prepared.signals) if open_sink is not None else None
-    try:
-        result = Loop(prepared, sink).run()
-    finally:
-        if sink is not None:
-            sink.close()
-    return attrs.evolve(result, path=getattr(sink, "path", None) and str(sink.path))  # type: ignore[union-attr]

@@ -17,6 +17,7 @@ import optiscope
 from optiscope.autograd.kernels import find as find_kernels
 from optiscope.config import Common, RunConfig
 from optiscope.data import Batches, Images, from_folder
+from optiscope.engine.blame import blamed
 from optiscope.engine.identity import run_id
 from optiscope.errors import UsageError, unknown
 from optiscope.hooks import KINDS, PluginHost, create_manager, options_of
@@ -87,7 +88,10 @@ def prepare(config: RunConfig, host: PluginHost | None = None, images: Images | 
         batches = Batches(config.order, len(images.train_labels), config.batch_size, streams.order)
     info = _describe(config, host, model, optimizer, schedule, images, batches)
     recorders = tuple(host.build("recorders", name, options.get(name, {})) for name in host.pieces("recorders"))
-    signals = {recorder.name: tuple(recorder.signals(info)) for recorder in recorders}
+    signals = {}
+    for recorder in recorders:
+        with blamed(host, "recorders", recorder.name):
+            signals[recorder.name] = tuple(recorder.signals(info))
     return Prepared(
         config=config,
         info=info,

@@ -1,7 +1,8 @@
 """What recorders may ask for, computed once a step and only when a due signal needs it.
 
-The names are those of `optiscope.records.QUANTITIES`. Each recorder is handed exactly what its due signals declared,
-as read-only views: it cannot come to depend on what another recorder happened to need.
+The names are those of `optiscope.records.QUANTITIES`. Each recorder is called once at a step where a signal of its own
+is due, and is handed exactly what its due signals declared, as read-only views: it cannot come to depend on what
+another recorder happened to need, nor change what another one sees.
 """
 
 from __future__ import annotations
@@ -9,17 +10,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import attrs
 import numpy as np
 import numpy.typing as npt
 
+from optiscope.engine.blame import blamed
 from optiscope.engine.evaluate import Evaluator
 from optiscope.engine.prepare import Prepared
 from optiscope.engine.step import Pass, Trainer
-from optiscope.errors import PluginError
 from optiscope.params import Parameters, readonly
 from optiscope.records import QUANTITIES, Recorder, Signal
 
 Recorded = dict[str, Mapping[str, npt.ArrayLike]]
+
+
+@attrs.frozen
+class Taken:
+    """What the recorders said at a step: for the step itself, and for the epoch that it ends."""
+
+    step: Recorded = attrs.field(factory=dict)
+    epoch: Recorded = attrs.field(factory=dict)
 
 
 class Recording:
@@ -33,39 +43,35 @@ class Recording:
         self._before = trainer.params.zeros() if wanted else None
         self._change = trainer.params.zeros() if wanted else None
 
-    def before_update(self) -> None:
-        """Keep the parameters, where a signal needs the update itself."""
-        if self._before is not None:
+    def before_update(self, step: int, ends_epoch: bool) -> None:
+        """Keep the parameters, where a signal that is due after the update needs the update itself."""
+        if self._before is not None and any("update" in _needs(due) for _, due in self._due(step, ends_epoch)):
             np.copyto(self._before.flat, self._trainer.params.flat)
 
-    def after_step(self, step: int, done: Pass) -> Recorded:
-        """Return what the recorders with a signal due at `step` have to say."""
-        return self._record(step, self._due(lambda signal: signal.due(step)), done)
-
-    def after_epoch(self, step: int, done: Pass) -> Recorded:
-        """Return the values of signals on the schedule "epoch"."""
-        return self._record(step, self._due(lambda signal: signal.every == "epoch"), done)
-
-    def _due(self, when: Callable[[Signal], bool]) -> list[tuple[Recorder, list[Signal]]]:
-        declared = ((recorder, self._run.signals[recorder.name]) for recorder in self._run.recorders)
-        due = ((recorder, [signal for signal in signals if when(signal)]) for recorder, signals in declared)
-        return [(recorder, signals) for recorder, signals in due if signals]
-
-    def _record(self, step: int, due: list[tuple[Recorder, list[Signal]]], done: Pass) -> Recorded:
+    def after_step(self, step: int, ends_epoch: bool, done: Pass) -> Taken:
+        """Return what every recorder with a signal due now has to say."""
+        due = self._due(step, ends_epoch)
         sources = self._sources(done)
-        union = {name for _, signals in due for name in _needs(signals)}
-        values = {name: sources[name]() for name in union}
-        recorded: Recorded = {}
+        values = {name: sources[name]() for name in {name for _, signals in due for name in _needs(signals)}}
+        taken = Taken()
         for recorder, signals in due:
-            try:
-                recorded[recorder.name] = recorder.record(step, {name: values[name] for name in _needs(signals)})
-            except Exception as error:
-                plugin = self._run.host.pieces("recorders")[recorder.name].plugin
-                raise PluginError(
-                    f"recorder '{recorder.name}' of plugin '{plugin}' failed at step {step}: "
-                    f"{type(error).__name__}: {error}"
-                ) from error
-        return recorded
+            with blamed(self._run.host, "recorders", recorder.name, step):
+                said = recorder.record(step, {name: values[name] for name in _needs(signals)})
+            declared = self._run.signals[recorder.name]
+            at_epochs = {signal.name for signal in declared if signal.every == "epoch"}
+            for part, wanted in ((taken.step, False), (taken.epoch, True)):
+                if any((signal.name in at_epochs) is wanted for signal in signals):
+                    part[recorder.name] = {name: value for name, value in said.items() if (name in at_epochs) is wanted}
+        return taken
+
+    def _due(self, step: int, ends_epoch: bool) -> list[tuple[Recorder, list[Signal]]]:
+        due = []
+        for recorder in self._run.recorders:
+            declared = self._run.signals[recorder.name]
+            signals = [signal for signal in declared if signal.due(step) or (ends_epoch and signal.every == "epoch")]
+            if signals:
+                due.append((recorder, signals))
+        return due
 
     def _sources(self, done: Pass) -> dict[str, Callable[[], Any]]:
         trainer, images = self._trainer, self._run.images
@@ -75,9 +81,8 @@ class Recording:
             return None if array is None else readonly(array)
 
         def probe() -> Any:
-            if images is None:
-                return view(done.output.output.array)
-            return self._evaluator.outputs(trainer.params, images.test_images[: self._run.info.probe_size])
+            shown = None if images is None else images.test_images[: self._run.info.probe_size]
+            return view(self._evaluator.outputs(trainer.params, shown))
 
         sources: dict[str, Callable[[], Any]] = {
             "loss": lambda: done.loss,

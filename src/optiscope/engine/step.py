@@ -7,6 +7,7 @@ the dropout generator. The loop decides when the phases run and who is told; her
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager
 from typing import Any
 
 import attrs
@@ -15,6 +16,7 @@ import numpy.typing as npt
 
 from optiscope.autograd import Tape, Tensor
 from optiscope.data import Batch, to_batch
+from optiscope.engine.blame import blamed
 from optiscope.engine.identity import state_digest
 from optiscope.engine.prepare import Prepared, input_of
 from optiscope.nn import Output, on_tape
@@ -43,19 +45,23 @@ class Trainer:
         self._epoch: tuple[int, list[Batch]] = (-1, [])
         image, classes = input_of(run.images)
         self._x = np.empty((run.config.batch_size, *image), dtype=np.float32)
-        self.params = run.model.init(np.random.default_rng(run.streams.initial), image, classes)
+        with self._model():
+            self.params = run.model.init(np.random.default_rng(run.streams.initial), image, classes)
         self.grads = self.params.zeros()
-        self.state: State = run.optimizer.init(self.params)
+        with self._optimizer():
+            self.state: State = run.optimizer.init(self.params)
 
     def forward(self, step: int) -> Pass:
         """Run the model on the batch of `step` (from 1)."""
         model, reduction = self._run.model, self._run.config.reduction
         x, labels = self._batch(step)
-        where = self._run.optimizer.evaluation_params(self.params, self.state)
+        with self._optimizer(step):
+            where = self._run.optimizer.evaluation_params(self.params, self.state)
         self._tape.reset()
         leaves = on_tape(self._tape, where, self.grads)
-        output = model.forward(leaves, None if x is None else self._tape.constant(x), self._dropout)
-        objective = model.loss(output.output, labels, reduction)
+        with self._model(step):
+            output = model.forward(leaves, None if x is None else self._tape.constant(x), self._dropout)
+            objective = model.loss(output.output, labels, reduction)
         loss, accuracy = float(objective.array), math.nan
         if labels is not None:
             accuracy = float((output.output.array.argmax(axis=1) == labels).mean())
@@ -70,13 +76,22 @@ class Trainer:
     def update(self, step: int) -> float:
         """Take the optimizer's step; return the learning rate that was in force."""
         run = self._run
-        run.optimizer.lr = run.info.lr * run.schedule.factor(step, run.info.steps)
-        run.optimizer.update(self.params, self.grads, self.state, step)
+        with blamed(run.host, "schedules", run.config.schedule, step):
+            factor = run.schedule.factor(step, run.info.steps)
+            run.optimizer.lr = run.info.lr * factor
+        with self._optimizer(step):
+            run.optimizer.update(self.params, self.grads, self.state, step)
         return run.optimizer.lr
 
     def digest(self) -> str:
         """Return the SHA-256 of parameters and optimizer state."""
         return state_digest(self.params, self.state)
+
+    def _model(self, step: int | None = None) -> AbstractContextManager[None]:
+        return blamed(self._run.host, "models", self._run.config.model, step)
+
+    def _optimizer(self, step: int | None = None) -> AbstractContextManager[None]:
+        return blamed(self._run.host, "optimizers", self._run.config.optimizer, step)
 
     def _batch(self, step: int) -> tuple[Array | None, npt.NDArray[Any] | None]:
         images, batches = self._run.images, self._run.batches
