@@ -138,12 +138,15 @@ class Needy(Optimizer):
     beta: float = attrs.field(default=0.5, validator=attrs.validators.lt(1))
 
 
+@attrs.define
 class Opens:
-    """Must not be made in order to be checked."""
+    """An executor opens a pool when it is made, so it must not be made in order to be checked."""
 
     name = "opens"
+    jobs: int = 1
+    queue: str = ""
 
-    def __init__(self, jobs: int, queue: str = ""):
+    def __attrs_post_init__(self):
         raise RuntimeError("made")
 
 
