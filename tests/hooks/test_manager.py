@@ -366,3 +366,8 @@ def test_the_end_reaches_every_plugin_where_warnings_are_errors():
         with pytest.raises(RuntimeWarning, match="plugin 'c' failed"):
             host.notify_all("on_run_end", run=None, result=7)
     assert heard == [7, 7, 7]
+
+
+def test_no_built_in_name_serves_two_kinds_so_that_set_is_clear():
+    names = [name for kind in KINDS for name in create_manager().pieces(kind)]
+    assert len(names) == len(set(names))
