@@ -93,3 +93,18 @@ def test_what_cannot_be_had_is_said_before_anything_runs(changes, part):
         plan(attrs.evolve(QUADRATIC, **changes))
     assert part in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        ({"envelope": {"xyz": 1}}, "option of envelope 'xyz'"),
+        ({"adam": {"xyz": 1}}, "option of adam 'xyz'"),
+        ({"processes": {"xyz": 1}}, "option of processes 'xyz'"),
+        ({"adam": {"beta1": 2.0}}, "beta1"),
+    ],
+)
+def test_options_of_pieces_that_no_run_uses_are_checked_too(options, part):
+    with pytest.raises(UsageError) as raised:
+        plan(attrs.evolve(QUADRATIC, optimizers=["sgd"], options=options))
+    assert part in str(raised.value)

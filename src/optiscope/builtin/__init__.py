@@ -1,7 +1,7 @@
 """The built-in pieces, as a plugin like any other.
 
 Nobody imports this package by name: it is found through its entry point, as a third party's plugin is, and can be
-blocked as one. Its pieces live in their own rooms; the imports stand inside the hooks so that finding plugins is cheap.
+blocked as one. Its pieces live in their own rooms.
 """
 
 from __future__ import annotations

@@ -113,11 +113,16 @@ def host_for(config: Common) -> PluginHost:
 
 
 def check_options(config: Common, host: PluginHost) -> None:
-    """Raise UsageError where `config.options` names a piece that no plugin brings."""
-    known = {name for kind in KINDS for name in host.pieces(kind)}
-    for name in config.options:
-        if name not in known:
-            raise unknown("piece in --set", name, known)
+    """Raise UsageError where `config.options` names a piece that no plugin brings, or an option that it does not take.
+
+    Pieces that the run does not use are checked as well: a misspelt option should not wait for its turn.
+    """
+    for name, options in config.options.items():
+        kinds = [kind for kind in KINDS if name in host.pieces(kind)]
+        if not kinds:
+            raise unknown("piece in --set", name, {name for kind in KINDS for name in host.pieces(kind)})
+        for kind in kinds:
+            host.check(kind, name, options)
 
 
 def load_images(config: Common, host: PluginHost) -> Images:
@@ -157,16 +162,20 @@ def _describe(
     steps_per_epoch = batches.steps_per_epoch if batches else EPOCH_WITHOUT_DATA
     steps = config.total_steps(steps_per_epoch)
     image, classes = input_of(images)
+
+    def given(name: str) -> Mapping[str, Any]:
+        return config.options.get(name, {})
+
     identity: dict[str, Any] = {
         "optimizer": config.optimizer,
-        "optimizer_options": options_of(optimizer, leave=["lr"]),
+        "optimizer_options": options_of(optimizer, ["lr"], given(config.optimizer)),
         "model": config.model,
-        "model_options": options_of(model),
+        "model_options": options_of(model, given=given(config.model)),
         "data_digest": digest,
         "batch_size": config.batch_size,
         "lr": optimizer.lr,
         "schedule": config.schedule,
-        "schedule_options": options_of(schedule),
+        "schedule_options": options_of(schedule, given=given(config.schedule)),
         "seed": config.seed,
         "reduction": config.reduction,
         "order": config.order,

@@ -81,7 +81,7 @@ class Cosine:
 class Step:
     """Multiplied by `gamma` after every `every` steps, as PyTorch's `StepLR`."""
 
-    name: ClassVar[str] = "step"
+    name: ClassVar[str] = "step-decay"
 
     every: int = attrs.field(default=100, validator=_whole(1))
     gamma: float = attrs.field(default=0.1, validator=_above_zero_up_to_one)
