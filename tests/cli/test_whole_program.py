@@ -224,7 +224,7 @@ def test_ctrl_c_keeps_what_was_recorded_and_resume_goes_on(optiscope, folder):
         "--lrs",
         "0.1",
         "--steps",
-        "20000",
+        "8000",
         "--jobs",
         "1",
         "--out",

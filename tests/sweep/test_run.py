@@ -70,11 +70,12 @@ def test_a_taken_folder_is_refused_and_left_as_it_was(tmp_path):
 def started(tmp_path, steps=200_000):
     """Run a characterization in a process of its own; hand it over once both its workers write."""
     code = textwrap.dedent(f"""
-        import multiprocessing, pathlib, optiscope
+        import multiprocessing, os, pathlib, optiscope
 
         def tell(progress):
             pids = [str(child.pid) for child in multiprocessing.active_children()]
-            pathlib.Path({str(tmp_path / "workers")!r}).write_text(" ".join(pids))
+            pathlib.Path({str(tmp_path / "new")!r}).write_text(" ".join(pids))
+            os.replace({str(tmp_path / "new")!r}, {str(tmp_path / "workers")!r})
 
         if __name__ == "__main__":
             grid = optiscope.GridConfig(model="quadratic", optimizers=["sgd"], batch_sizes=[1], lrs=[0.1, 0.2],
@@ -86,7 +87,7 @@ def started(tmp_path, steps=200_000):
     with subprocess.Popen([sys.executable, str(script)], stderr=subprocess.PIPE, text=True) as process:
         try:
             deadline = time.monotonic() + 60
-            while sum(progress(path) > 0 for path in files(tmp_path / "out")) < 2:
+            while sum(progress(path) > 0 for path in files(tmp_path / "out")) < 2 or len(workers_of(tmp_path)) < 2:
                 assert process.poll() is None, process.stderr.read()
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
@@ -179,7 +180,7 @@ def test_resume_runs_what_failed_again_and_keeps_the_rest(tmp_path):
     optiscope.characterize(grid, out, executor="in-process", resume=True, on_progress=seen.append)
     assert statuses(out) == {"sgd": ["completed"], "failing": ["completed"]}
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
-    assert len(seen) == 1
+    assert [sum(cell.finished for cell in progress.cells) for progress in seen] == [1, 2]
 
 
 def statuses(out):
@@ -193,7 +194,7 @@ def statuses(out):
 def test_runs_in_this_process_are_told_of_one_by_one(tmp_path):
     seen = []
     optiscope.characterize(GRID, tmp_path, executor="in-process", on_progress=seen.append)
-    assert [sum(cell.finished for cell in progress.cells) for progress in seen] == [1, 2, 3, 4]
+    assert [sum(cell.finished for cell in progress.cells) for progress in seen] == [0, 1, 2, 3, 4]
 
 
 def test_ctrl_c_in_this_process_ends_the_grid(tmp_path):

@@ -108,6 +108,8 @@ def _execute(
     queue = list(reversed(pending))
     active: dict[Future[RunResult], str] = {}
     last: BaseException | None = None
+    if on_progress is not None:
+        on_progress(watch.look(()))
     while queue or active:
         while queue and len(active) < in_flight and not any(future.done() for future in active):
             run = queue.pop()
