@@ -28,7 +28,7 @@ _LEGEND = (
     ),
     ("minimum over the whole batch", '<path d="M0 8h28" stroke="var(--minimum)" stroke-width="2"/>'),
     (
-        "lower envelope as it is judged, in units of the running spread, drawn in logits: running median, and a band of "
+        "lower envelope as it is judged, in units of the running spread, drawn in logits: running median, and band of "
         f"{BAND:g} robust standard deviations",
         '<path d="M0 2h28v12H0z" fill="var(--median)" opacity=".25"/>'
         '<path d="M0 8h28" stroke="var(--median)" stroke-width="3"/>',
