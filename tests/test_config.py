@@ -67,6 +67,15 @@ def test_lists_become_tuples():
     assert (grid.optimizers, grid.batch_sizes, grid.plugins, grid.block) == (("adam",), (10,), ("a.py",), ("b",))
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("optimizers", "sgd"), ("batch_sizes", 50), ("lrs", "12"), ("plugins", "a.py"), ("block", "b")],
+)
+def test_one_value_is_not_taken_for_several(name, value):
+    with pytest.raises(ValueError, match=f"a list or a tuple is needed in place of {value!r}: write"):
+        GridConfig(**{name: value})
+
+
 def test_options_are_copied_and_sorted():
     """Equal questions must be equal configurations, whatever the order in which they were asked."""
     asked = {"sgd": {"weight_decay": 0.1}, "adam": {"beta2": 0.9, "beta1": 0.8}}

@@ -8,7 +8,7 @@ and numbers, nothing that lives in a process. A `GridConfig` is a few axes and w
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import attrs
@@ -21,6 +21,12 @@ DEFAULT_STEPS = 400
 
 def _freeze(options: Options) -> dict[str, dict[str, Value]]:
     return {name: dict(sorted(values.items())) for name, values in sorted(options.items())}
+
+
+def _several(values: Iterable[Any]) -> tuple[Any, ...]:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise ValueError(f"a list or a tuple is needed in place of {values!r}: write [{values!r}]")
+    return tuple(values)
 
 
 def _at_least(low: int) -> Any:
@@ -89,8 +95,8 @@ class Common:
     kernels: str = "im2col"
     threads: int = attrs.field(default=1, validator=_at_least(1))
     options: Options = attrs.field(factory=dict, converter=_freeze)
-    plugins: tuple[str, ...] = attrs.field(default=(), converter=tuple)
-    block: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    plugins: tuple[str, ...] = attrs.field(default=(), converter=_several)
+    block: tuple[str, ...] = attrs.field(default=(), converter=_several)
     strict: bool = False
 
     def __attrs_post_init__(self) -> None:
@@ -123,9 +129,9 @@ class GridConfig(Common):
     paper's grid.
     """
 
-    optimizers: tuple[str, ...] = attrs.field(default=("sgd", "adam"), converter=tuple, validator=_not_empty)
+    optimizers: tuple[str, ...] = attrs.field(default=("sgd", "adam"), converter=_several, validator=_not_empty)
     batch_sizes: tuple[int, ...] = attrs.field(
-        default=(50, 100, 150, 200), converter=tuple, validator=[_not_empty, _each(_at_least(1))]
+        default=(50, 100, 150, 200), converter=_several, validator=[_not_empty, _each(_at_least(1))]
     )
-    lrs: tuple[float, ...] = attrs.field(default=(), converter=tuple, validator=_each(_lr))
+    lrs: tuple[float, ...] = attrs.field(default=(), converter=_several, validator=_each(_lr))
     seeds: int = attrs.field(default=1, validator=_at_least(1))

@@ -1,4 +1,5 @@
 import textwrap
+import warnings
 
 import attrs
 import pytest
@@ -21,6 +22,20 @@ class Brings:
     @hookimpl
     def optiscope_optimizers(self):
         return self.pieces
+
+
+class Observes:
+    """Hears of the ends of runs, and returns (or calls) what it is given for registration hooks."""
+
+    def __init__(self, heard, **returned):
+        self.heard = heard
+        for name, value in returned.items():
+            hook = hookimpl(value if callable(value) else lambda value=value: value)
+            setattr(self, name, hook)
+
+    @hookimpl
+    def on_run_end(self, result):
+        self.heard.append(result)
 
 
 def write_plugin(tmp_path, text, name="theirs.py"):
@@ -53,14 +68,47 @@ def test_two_hosts_do_not_know_of_each_other():
     assert list(other.pieces("optimizers")) == []
 
 
-def test_a_name_given_twice_names_both_plugins():
-    host = create_manager(discover=False)
-    host.register(Brings(Mine), "one")
-    host.register(Brings(Mine), "two")
-    with pytest.raises(PluginError, match="'mine'") as raised:
-        host.pieces("optimizers")
-    assert "one" in str(raised.value)
-    assert "two" in str(raised.value)
+CLASH = "two plugins bring the optimizer 'mine', one and two: block one of them with --no-plugin"
+
+
+def test_a_name_given_twice_names_both_plugins(install):
+    install(("one", Brings(Mine)), ("two", Observes([], optiscope_optimizers=[Mine])))
+    host = create_manager()
+    for ask in (
+        lambda: host.pieces("optimizers"),
+        lambda: host.pieces("models"),
+        lambda: host.build("optimizers", "mine", {}),
+        lambda: create_manager(strict=True),
+        lambda: create_manager(block=["two"]).register(Brings(Mine), "three"),
+    ):
+        with pytest.raises(PluginError, match=r"two plugins bring the optimizer 'mine', one and (two|three): block"):
+            ask()
+
+
+def test_a_name_given_twice_is_shown_as_the_state_of_the_second_of_which_nothing_runs(install):
+    heard = []
+    install(("one", Brings(Mine)), ("two", Observes(heard, optiscope_optimizers=[Mine])))
+    host = create_manager()
+    assert [(state.state, state.why) for state in host.plugins] == [("active", ""), ("broken", CLASH)]
+    assert [info.name for info in host.active] == ["one"]
+    host.notify_all("on_run_end", run=None, result=1)
+    assert heard == []
+    assert list(create_manager(block=["one"]).pieces("optimizers")) == ["mine"]
+
+
+def test_a_name_given_twice_is_shown_of_a_file_that_was_asked_for_too(tmp_path):
+    text = """
+        from optiscope.hooks import hookimpl
+        from optiscope.optim import SGD
+
+        @hookimpl
+        def optiscope_optimizers():
+            return [SGD]
+    """
+    host = create_manager(files=[write_plugin(tmp_path, text)])
+    assert "the optimizer 'sgd', optiscope-builtin and theirs" in state_of(host, "theirs").why
+    with pytest.raises(PluginError, match="the optimizer 'sgd', optiscope-builtin and theirs"):
+        host.pieces("analyzers")
 
 
 @pytest.mark.parametrize(
@@ -76,10 +124,80 @@ def test_a_name_given_twice_names_both_plugins():
 def test_what_cannot_be_built_is_one_sentence(name, options, parts):
     host = create_manager(discover=False)
     host.register(Brings(Mine), "one")
-    with pytest.raises(UsageError) as raised:
-        host.build("optimizers", name, options)
-    for part in parts:
-        assert part in str(raised.value)
+    for ask in (host.build, host.check):
+        with pytest.raises(UsageError) as raised:
+            ask("optimizers", name, options)
+        for part in parts:
+            assert part in str(raised.value)
+
+
+@attrs.define(kw_only=True)
+class Needy(Optimizer):
+    name = "needy"
+    gain: float
+    beta: float = attrs.field(default=0.5, validator=attrs.validators.lt(1))
+
+
+@attrs.define
+class Opens:
+    """An executor opens a pool when it is made, so it must not be made in order to be checked."""
+
+    name = "opens"
+    jobs: int = 1
+    queue: str = ""
+
+    def __attrs_post_init__(self):
+        raise RuntimeError("made")
+
+
+def test_options_are_checked_without_what_else_a_piece_needs():
+    host = create_manager(discover=False)
+    host.register(Observes([], optiscope_optimizers=[Mine, Needy], optiscope_executors=[Opens]), "one")
+    host.check("optimizers", "mine", {"beta": 0.25})
+    host.check("optimizers", "needy", {"beta": 0.25})
+    host.check("executors", "opens", {"queue": "short"})
+    host.check("executors", "opens", {"jobs": 2})
+    for kind, name, options, part in [
+        ("optimizers", "needy", {"bta": 0.25}, "did you mean 'beta'"),
+        ("optimizers", "needy", {"beta": "much"}, "beta must be a number"),
+        ("optimizers", "needy", {"beta": 2.0, "gain": 1.0}, "needy: 'beta' must be < 1"),
+        ("executors", "opens", {"queue": 1}, "queue must be a text"),
+        ("executors", "opens", {"lane": "fast"}, "unknown option of opens 'lane': known: jobs, queue"),
+    ]:
+        with pytest.raises(UsageError, match=part):
+            host.check(kind, name, options)
+    with pytest.raises(UsageError, match="gain"):
+        host.build("optimizers", "needy", {})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_built_in_piece_passes_without_options_and_refuses_one_it_does_not_have(kind):
+    host = create_manager()
+    for name in host.pieces(kind):
+        host.check(kind, name, {})
+        with pytest.raises(UsageError, match=f"unknown option of {name} 'xyz'"):
+            host.check(kind, name, {"xyz": 1})
+
+
+def test_of_a_plain_piece_the_options_given_are_known():
+    class Plain:
+        name = "plain"
+
+        def __init__(self, depth=1, width=2):
+            self.depth = depth
+
+    assert options_of(Plain()) == {}
+    assert options_of(Plain(3), given={"depth": 3, "lr": 0.1}, leave=["lr"]) == {"depth": 3}
+    assert options_of(Mine(beta=0.25), given={"beta": 0.25}, leave=["lr"]) == {"beta": 0.25}
+
+
+def test_options_go_by_the_names_under_which_they_are_given():
+    @attrs.define
+    class Private:
+        _depth: int = 1
+        made: int = attrs.field(init=False, default=0)
+
+    assert options_of(Private(depth=3)) == {"depth": 3}
 
 
 def test_options_are_complete_and_can_be_built_from_again():
@@ -146,26 +264,58 @@ def test_a_single_file_plugin_brings_its_pieces(tmp_path):
     assert host.build("optimizers", "theirs", {"lr": 2.0}).lr == 2.0
 
 
-def test_a_plugin_that_cannot_say_what_it_brings_is_broken_and_leaves_the_rest():
-    class Broken:
-        @hookimpl
-        def optiscope_optimizers(self):
-            raise RuntimeError("no")
+def fails():
+    raise RuntimeError("no")
 
-    host = create_manager(discover=False)
-    host.register(Brings(Mine), "one")
-    host.register(Broken(), "two")
+
+@pytest.mark.parametrize(
+    ("returned", "why"),
+    [
+        ({"optiscope_recorders": fails}, "its optiscope_recorders failed: RuntimeError: no"),
+        ({"optiscope_recorders": [object]}, "its optiscope_recorders failed: <class 'object'> has no name"),
+        ({"optiscope_executors": None}, "its optiscope_executors failed: TypeError"),
+        ({"optiscope_models": [Mine, Mine]}, "it brings the model 'mine' twice"),
+        (
+            {"optiscope_analyzers": [type("Rule", (), {"name": "rule"})]},
+            "analyzer 'rule' has no rule_version: give it a class attribute rule_version = '1'",
+        ),
+    ],
+)
+def test_of_a_plugin_that_cannot_say_what_it_brings_nothing_runs(install, returned, why):
+    heard = []
+    other = attrs.make_class("Other", [], class_body={"name": "other"})
+    install(("one", Brings(Mine)), ("two", Observes(heard, optiscope_optimizers=[other], **returned)))
+    host = create_manager()
+    assert why in state_of(host, "two").why
+    assert (state_of(host, "two").state, state_of(host, "two").registers) == ("broken", ())
+    assert [info.name for info in host.active] == ["one"]
     assert list(host.pieces("optimizers")) == ["mine"]
-    assert state_of(host, "two").why == "its optiscope_optimizers failed: RuntimeError: no"
+    host.notify("on_run_end", run=None, result=1)
+    host.notify_all("on_run_end", run=None, result=1)
+    assert heard == []
     with pytest.raises(UsageError, match="two could not be loaded"):
-        host.build("optimizers", "theirs", {})
+        host.build("optimizers", "other", {})
+    with pytest.raises(PluginError, match="'two' from installed_1:plugin is broken: ") as raised:
+        create_manager(strict=True)
+    assert why in str(raised.value)
 
 
-def test_a_piece_without_a_name_is_the_plugins_fault():
+def test_a_file_that_cannot_say_what_it_brings_was_asked_for_in_vain(tmp_path):
+    text = "from optiscope.hooks import hookimpl\n@hookimpl\ndef optiscope_recorders(): raise RuntimeError('no')"
+    with pytest.raises(PluginError, match=r"'theirs' .* its optiscope_recorders failed: RuntimeError: no"):
+        create_manager(discover=False, files=[write_plugin(tmp_path, text)])
+
+
+def test_registering_a_broken_plugin_is_an_error_that_leaves_nothing_behind():
+    heard = []
     host = create_manager(discover=False)
-    host.register(Brings(object), "one")
-    host.pieces("optimizers")
-    assert "has no name" in state_of(host, "one").why
+    with pytest.raises(PluginError, match="its optiscope_models failed: RuntimeError: no"):
+        host.register(Observes(heard, optiscope_models=fails), "theirs")
+    host.notify("on_run_end", run=None, result=1)
+    assert (heard, host.plugins) == ([], ())
+    host.register(Observes(heard), "theirs")
+    host.notify("on_run_end", run=None, result=2)
+    assert heard == [2]
 
 
 def test_blocking_what_is_not_there_is_refused():
@@ -185,10 +335,11 @@ class Hears:
             raise self.error
 
 
-def test_the_plugin_that_raises_is_named():
+@pytest.mark.parametrize("order", [["quiet", "loud"], ["loud", "quiet"]])
+def test_the_plugin_that_raises_is_named(order):
     host = create_manager(discover=False)
-    host.register(Hears([]), "quiet")
-    host.register(Hears([], RuntimeError("oh")), "loud")
+    for name in order:
+        host.register(Hears([], RuntimeError("oh") if name == "loud" else None), name)
     with pytest.raises(PluginError, match="'loud' failed in on_run_end: RuntimeError: oh"):
         host.notify("on_run_end", run=None, result=1)
 
@@ -197,8 +348,21 @@ def test_the_end_reaches_every_plugin_whatever_one_raises():
     heard = []
     host = create_manager(discover=False)
     for name in "abc":
-        host.register(Hears(heard, RuntimeError("oh")), name)
+        host.register(Hears(heard, RuntimeError(f"oh {name}")), name)
     with pytest.warns(RuntimeWarning, match="failed in on_run_end") as warned:
         host.notify_all("on_run_end", run=None, result=7)
     assert heard == [7, 7, 7]
-    assert len(warned) == 3
+    told = "; ".join(f"plugin '{name}' failed in on_run_end: RuntimeError: oh {name}" for name in "cba")
+    assert [str(warning.message) for warning in warned] == [told]
+
+
+def test_the_end_reaches_every_plugin_where_warnings_are_errors():
+    heard = []
+    host = create_manager(discover=False)
+    for name in "abc":
+        host.register(Hears(heard, RuntimeError("oh")), name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(RuntimeWarning, match="plugin 'c' failed"):
+            host.notify_all("on_run_end", run=None, result=7)
+    assert heard == [7, 7, 7]

@@ -2,17 +2,20 @@
 
 A plugin is a module or an object that carries functions marked with `hookimpl`. It comes from an entry point of the
 group "optiscope" (loaded in the order of names, which is the same on every machine) or from a single file. What can
-go wrong silently in pluggy is looked for here: a plugin without any hook, a misspelt hook, a class registered in
-place of an instance.
+go wrong silently in pluggy is looked for here: a plugin without any hook, a misspelt hook, a wrapper, a class
+registered in place of an instance.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import importlib.util
 import inspect
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 import attrs
@@ -45,6 +48,10 @@ class Candidate:
     origin: str
     load: Callable[[], Any]
 
+    def state(self, state: State, why: str = "") -> PluginState:
+        """Return what became of it."""
+        return PluginState(name=self.name, version=self.version, origin=self.origin, state=state, why=why)
+
 
 def entry_points() -> Iterator[Candidate]:
     """Yield the plugins that are installed, sorted by name."""
@@ -60,43 +67,64 @@ def entry_points() -> Iterator[Candidate]:
 
 
 def from_file(path: str) -> Candidate:
-    """Return the single-file plugin at `path`; its name is the file's, without the ending."""
+    """Return the single-file plugin at `path`.
+
+    Its name is the file's, without the ending; its version the first 12 hexadecimal digits of the file's SHA-256.
+    """
+    file = Path(path)
+    try:
+        source = file.read_bytes()
+    except OSError:
+        source = None
 
     def load() -> Any:
-        file = Path(path)
-        if not file.is_file():
-            raise PluginError(f"there is no plugin file {path}: check the path given to --plugin")
-        spec = importlib.util.spec_from_file_location(f"optiscope_plugin_{file.stem}", file)
-        if spec is None or spec.loader is None:
-            raise PluginError(f"{path} is not a Python file: give --plugin a file that ends in .py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
+        if source is None:
+            raise PluginError(f"there is no plugin file {path} that can be read: check the path given to --plugin")
+        return _run_module(file, source)
 
-    return Candidate(name=Path(path).stem, version="file", origin=path, load=load)
+    version = "unknown" if source is None else hashlib.sha256(source).hexdigest()[:12]
+    return Candidate(name=file.stem, version=version, origin=path, load=load)
 
 
-def register(manager: pluggy.PluginManager, candidate: Candidate) -> str:
-    """Load a plugin and register it; return why that failed, or an empty string."""
+def _run_module(file: Path, source: bytes) -> ModuleType:
+    name = f"optiscope_plugin_{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or file.suffix != ".py":
+        raise PluginError(f"{file} is not a Python file: give --plugin a file that ends in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where dataclasses, among others, look their module up
     try:
-        plugin = candidate.load()
-        _check_hooks(manager, plugin)
+        # Not the loader's exec_module: it may take old bytecode, and what runs must be what the version is a hash of.
+        exec(compile(source, file, "exec", dont_inherit=True), module.__dict__)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    return module
+
+
+def register(manager: pluggy.PluginManager, candidate: Candidate) -> None:
+    """Load a plugin and register it; raises PluginError, or what the plugin raises, and then it is not registered."""
+    plugin = candidate.load()
+    _check_hooks(manager, plugin)
+    try:
         manager.register(plugin, name=candidate.name)
-    except Exception as error:
-        return str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
-    return ""
+    except Exception:
+        manager.unregister(name=candidate.name)  # pluggy may have got half way
+        raise
 
 
 def _check_hooks(manager: pluggy.PluginManager, plugin: Any) -> None:
     if inspect.isclass(plugin):
         raise PluginError(f"it names the class {plugin.__name__}: name a module or an instance instead")
-    marked = [name for name in dir(plugin) if manager.parse_hookimpl_opts(plugin, name) is not None]
+    marked = {name: marks for name in dir(plugin) if (marks := manager.parse_hookimpl_opts(plugin, name)) is not None}
     if not marked:
         raise PluginError("it has no hook: mark its functions with optiscope.hooks.hookimpl")
     known = hook_names(manager)
-    for name in marked:
-        if name not in known:
+    for name, marks in marked.items():
+        if (marks.get("specname") or name) not in known:
             raise PluginError(str(unknown("hook", name, known)))
+        if marks.get("wrapper") or marks.get("hookwrapper"):
+            raise PluginError(f"its {name} is a wrapper, and hooks only observe: mark it with hookimpl alone")
 
 
 def hook_names(manager: pluggy.PluginManager) -> list[str]:

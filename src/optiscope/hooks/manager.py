@@ -2,8 +2,11 @@
 
 `create_manager` is a factory, and everything that wants plugins is handed what it made: nothing is global, so two
 hosts with different plugins live side by side. The built-in pieces come through the entry points like everybody's.
+Every plugin is asked for its pieces as soon as it is loaded, so that one that cannot say what it brings is known to be
+broken from the start, and nothing of it runs.
 
     host.pieces("optimizers")             name -> Piece, from all active plugins
+    host.check("optimizers", "adam", {})  that there is such a piece, and that it takes these options
     host.build("optimizers", "adam", {})  an instance, options checked
     host.notify("on_step", run=..., ...)  call a lifecycle hook; the plugin that raises is named
     host.notify_all("on_run_end", ...)    the same, but reaches every plugin whatever one raises
@@ -13,7 +16,8 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import attrs
@@ -21,7 +25,7 @@ import pluggy
 
 from optiscope.errors import OptiscopeError, PluginError, UsageError, unknown
 from optiscope.hooks import discovery, specs
-from optiscope.hooks.discovery import PluginState
+from optiscope.hooks.discovery import Candidate, PluginState
 from optiscope.hooks.markers import PROJECT
 from optiscope.records import PluginInfo
 
@@ -54,119 +58,171 @@ class Piece:
     plugin: str
 
 
+class _ClashError(PluginError):
+    """Two plugins bring a piece of one kind and name."""
+
+
 class PluginHost:
     """The plugins of one process, see the module's docstring. Made by `create_manager`."""
 
-    def __init__(self, manager: pluggy.PluginManager, states: Iterable[PluginState]) -> None:
-        self._manager = manager
-        self._states = {state.name: state for state in states}
-        self._pieces: dict[str, dict[str, Piece]] = {}
+    def __init__(self) -> None:
+        self._manager = pluggy.PluginManager(PROJECT)
+        self._manager.add_hookspecs(specs)
+        self._states: list[PluginState] = []
+        self._pieces: dict[str, dict[str, Piece]] = {kind: {} for kind in KINDS}
+        self._clash = ""
 
     @property
     def plugins(self) -> tuple[PluginState, ...]:
         """Every plugin that was found, by name, with its state and what it registers."""
-        brought: dict[str, list[str]] = {name: [] for name in self._states}
-        for kind, noun in KINDS.items():
-            for piece in self.pieces(kind).values():
-                brought[piece.plugin].append(f"{noun} {piece.name}")
-        for name in brought:
-            brought[name] += [hook for hook in self._hooks_of(name) if hook.startswith("on_")]
-        return tuple(attrs.evolve(self._states[name], registers=tuple(brought[name])) for name in sorted(brought))
+        shown = [attrs.evolve(state, registers=self._registers(state)) for state in self._states]
+        return tuple(sorted(shown, key=lambda state: state.name))
 
     @property
     def active(self) -> tuple[PluginInfo, ...]:
         """The plugins in force, as they are written into run files."""
         return tuple(
             PluginInfo(name=state.name, version=state.version, origin=state.origin)
-            for state in self._states.values()
+            for state in self._states
             if state.state == "active"
         )
 
     def pieces(self, kind: str) -> dict[str, Piece]:
-        """Return all pieces of a kind (see `KINDS`) by name; PluginError if two plugins give the same name."""
-        if kind not in self._pieces:
-            self._pieces[kind] = self._collect(kind)
+        """Return all pieces of a kind (see `KINDS`) by name; PluginError if two plugins gave one name, of any kind."""
+        if self._clash:
+            raise PluginError(self._clash)
         return self._pieces[kind]
+
+    def check(self, kind: str, name: str, options: Mapping[str, Any]) -> None:
+        """Raise UsageError unless there is a piece called `name` that takes `options`, whatever else it needs.
+
+        Names and types are checked; so are the values, by making an instance, where the piece is an attrs class that
+        needs nothing more.
+        """
+        factory = self._factory(kind, name, options)
+        needed = {key for key, parameter in _parameters(factory).items() if parameter.default is parameter.empty}
+        if isinstance(factory, type) and attrs.has(factory) and kind != "executors" and needed <= options.keys():
+            _make(name, factory, options)
 
     def build(self, kind: str, name: str, options: Mapping[str, Any]) -> Any:
         """Return an instance of the piece called `name`; UsageError for an unknown name or a refused option."""
+        return _make(name, self._factory(kind, name, options), options)
+
+    def notify(self, hook: str, **arguments: Any) -> None:
+        """Call a lifecycle hook; what a plugin raises becomes a PluginError that names it."""
+        for plugin, call in self._calls(hook, arguments):
+            try:
+                call()
+            except Exception as error:
+                raise PluginError(f"plugin '{plugin}' failed in {hook}: {_told(error)}") from error
+
+    def notify_all(self, hook: str, **arguments: Any) -> None:
+        """Call a lifecycle hook in every plugin; what they raise becomes one warning, after the last was called."""
+        failures = []
+        for plugin, call in self._calls(hook, arguments):
+            try:
+                call()
+            except Exception as error:  # the run has ended: nothing may keep the others from hearing so
+                failures.append(f"plugin '{plugin}' failed in {hook}: {_told(error)}")
+        if failures:
+            warnings.warn("; ".join(failures), RuntimeWarning, stacklevel=2)
+
+    def register(self, plugin: Any, name: str) -> None:
+        """Add an observer of this process, a progress display or a test's, under `name`; PluginError if broken."""
+        self._load(Candidate(name=name, version="inline", origin="this process", load=lambda: plugin), strict=True)
+
+    def _calls(self, hook: str, arguments: Mapping[str, Any]) -> Iterator[tuple[str, Callable[[], Any]]]:
+        """Yield the plugins that implement a hook, the last to register first as in pluggy, and their calls."""
+        for implementation in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
+            values = [arguments[name] for name in implementation.argnames]
+            yield implementation.plugin_name, partial(implementation.function, *values)
+
+    def _factory(self, kind: str, name: str, options: Mapping[str, Any]) -> Callable[..., Any]:
+        """Return the factory of a piece whose options have known names and the right types."""
         pieces = self.pieces(kind)
         if name not in pieces:
             raise self._unknown(kind, name)
         factory = pieces[name].factory
-        parameters = inspect.signature(factory).parameters
-        known = [key for key in parameters if not key.startswith("_")]
+        parameters = _parameters(factory)
         for key, value in options.items():
-            if key not in known:
-                raise unknown(f"option of {name}", key, known)
+            if key not in parameters:
+                raise unknown(f"option of {name}", key, parameters)
             _check_type(name, key, value, parameters[key].annotation)
-        try:
-            return factory(**options)
-        except (TypeError, ValueError) as error:
-            raise UsageError(f"{name}: {error}") from error
-
-    def notify(self, hook: str, **arguments: Any) -> None:
-        """Call a lifecycle hook; what a plugin raises becomes a PluginError that names it."""
-        caller = getattr(self._manager.hook, hook)
-        try:
-            caller(**arguments)
-        except Exception as error:
-            raise PluginError(f"plugin '{_blame(caller, error)}' failed in {hook}: {_told(error)}") from error
-
-    def notify_all(self, hook: str, **arguments: Any) -> None:
-        """Call a lifecycle hook in every plugin; what one raises becomes a warning, and the next is called."""
-        for implementation in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
-            values = [arguments[name] for name in implementation.argnames]
-            try:
-                implementation.function(*values)
-            except Exception as error:  # the run has ended: nothing may keep the others from hearing so
-                name = implementation.plugin_name
-                warnings.warn(f"plugin '{name}' failed in {hook}: {_told(error)}", RuntimeWarning, stacklevel=2)
-
-    def observed(self, hook: str) -> bool:
-        """Say whether any plugin implements a lifecycle hook."""
-        return bool(getattr(self._manager.hook, hook).get_hookimpls())
-
-    def register(self, plugin: Any, name: str) -> None:
-        """Add an observer of this process, a progress display or a test's, under `name`."""
-        candidate = discovery.Candidate(name=name, version="inline", origin="this process", load=lambda: plugin)
-        if name in self._states:
-            raise PluginError(f"a plugin called '{name}' is there already: choose another name")
-        if why := discovery.register(self._manager, candidate):
-            raise PluginError(f"plugin '{name}' cannot be registered: {why}")
-        self._states[name] = PluginState(name=name, version="inline", origin="this process", state="active")
-        self._pieces.clear()
+        return factory
 
     def _unknown(self, kind: str, name: str) -> UsageError:
         error = unknown(KINDS[kind], name, self.pieces(kind))
-        broken = [state.name for state in self._states.values() if state.state == "broken"]
+        broken = [state.name for state in self._states if state.state == "broken"]
         if broken:
             return UsageError(f"{error} (and {', '.join(broken)} could not be loaded: see optiscope plugins)")
         return error
 
-    def _hooks_of(self, plugin_name: str) -> list[str]:
-        plugin = self._manager.get_plugin(plugin_name)
-        callers = self._manager.get_hookcallers(plugin) if plugin is not None else None
-        return sorted(caller.name for caller in callers or ())
+    def _registers(self, state: PluginState) -> tuple[str, ...]:
+        if state.state != "active":
+            return ()
+        brought = [
+            f"{noun} {piece.name}"
+            for kind, noun in KINDS.items()
+            for piece in self._pieces[kind].values()
+            if piece.plugin == state.name
+        ]
+        callers = self._manager.get_hookcallers(self._manager.get_plugin(state.name)) or ()
+        return (*brought, *sorted(caller.name for caller in callers if caller.name.startswith("on_")))
 
-    def _collect(self, kind: str) -> dict[str, Piece]:
+    def _load(self, candidate: Candidate, strict: bool, asked: bool = False) -> None:
+        """Load a plugin and keep its state; PluginError for a broken one if `strict`, or if it was `asked` for.
+
+        A clash is an error only where pieces are looked for, so that the host can show who clashes.
+        """
+        state: discovery.State = "active"
+        why = ""
+        try:
+            self._admit(candidate)
+        except Exception as error:
+            state, why = "broken", _told(error)
+            clash = isinstance(error, _ClashError)
+            if strict or (asked and not clash):
+                raise PluginError(f"plugin '{candidate.name}' from {candidate.origin} is broken: {why}") from error
+            if clash:
+                self._clash = self._clash or why
+        self._states.append(candidate.state(state, why))
+
+    def _admit(self, candidate: Candidate) -> None:
+        """Register a plugin and take in its pieces; raises what is wrong with it, and then nothing of it stays."""
+        for state in self._states:
+            if state.name == candidate.name:
+                raise PluginError(f"a plugin called '{state.name}' is there already, from {state.origin}: rename one")
+        discovery.register(self._manager, candidate)
+        try:
+            brought = {kind: self._collect(kind, candidate.name) for kind in KINDS}
+        except Exception:
+            self._manager.unregister(name=candidate.name)
+            raise
+        for kind, pieces in brought.items():
+            self._pieces[kind] = dict(sorted((self._pieces[kind] | pieces).items()))
+
+    def _collect(self, kind: str, plugin: str) -> dict[str, Piece]:
+        """Return the pieces of a kind that one plugin brings, by name."""
+        hook = f"optiscope_{kind}"
         found: dict[str, Piece] = {}
-        for implementation in getattr(self._manager.hook, f"optiscope_{kind}").get_hookimpls():
-            plugin = implementation.plugin_name
-            try:
-                pieces = [Piece(_name_of(factory), factory, plugin) for factory in implementation.function()]
-            except Exception as error:
-                why = f"its optiscope_{kind} failed: {_told(error)}"
-                self._states[plugin] = attrs.evolve(self._states[plugin], state="broken", why=why)
+        for implementation in getattr(self._manager.hook, hook).get_hookimpls():
+            if implementation.plugin_name != plugin:
                 continue
+            try:
+                pieces = [_piece(kind, factory, plugin) for factory in implementation.function()]
+            except Exception as error:
+                raise PluginError(f"its {hook} failed: {_told(error)}") from error
             for piece in pieces:
                 if piece.name in found:
-                    raise PluginError(
-                        f"two plugins bring a {KINDS[kind]} called '{piece.name}', {found[piece.name].plugin} and "
-                        f"{plugin}: block one of them with --no-plugin"
+                    raise PluginError(f"it brings the {KINDS[kind]} '{piece.name}' twice: rename one of the two")
+                if piece.name in self._pieces[kind]:
+                    first = self._pieces[kind][piece.name].plugin
+                    raise _ClashError(
+                        f"two plugins bring the {KINDS[kind]} '{piece.name}', {first} and {plugin}: "
+                        "block one of them with --no-plugin"
                     )
                 found[piece.name] = piece
-        return dict(sorted(found.items()))
+        return found
 
 
 def create_manager(
@@ -174,37 +230,49 @@ def create_manager(
 ) -> PluginHost:
     """Return a host with the installed plugins (`discover`) less those named in `block`, and single-file `files`.
 
-    A plugin that cannot be loaded is kept as "broken" with the reason; with `strict`, or when it was asked for by its
-    file, it is a PluginError.
+    A plugin that cannot be loaded, or cannot say what it brings, is kept as "broken" with the reason, and nothing of
+    it runs; with `strict`, or when it was asked for by its file, it is a PluginError. Of two plugins that give one
+    name the second is broken; without `strict` the PluginError comes when pieces are looked for.
     """
-    manager = pluggy.PluginManager(PROJECT)
-    manager.add_hookspecs(specs)
+    installed = list(discovery.entry_points()) if discover else []
     asked = [discovery.from_file(path) for path in files]
-    candidates = [*(discovery.entry_points() if discover else ()), *asked]
     blocked = set(block)
-    if missing := blocked - {candidate.name for candidate in candidates}:
-        raise unknown("plugin to block", sorted(missing)[0], (candidate.name for candidate in candidates))
-    states = []
-    for candidate in candidates:
-        state: discovery.State = "blocked"
-        why = ""
-        if candidate.name not in blocked:
-            why = discovery.register(manager, candidate)
-            state = "broken" if why else "active"
-        if why and (strict or candidate in asked):
-            raise PluginError(f"plugin '{candidate.name}' from {candidate.origin} cannot be loaded: {why}")
-        states.append(
-            PluginState(name=candidate.name, version=candidate.version, origin=candidate.origin, state=state, why=why)
-        )
-    return PluginHost(manager, states)
+    names = {candidate.name for candidate in (*installed, *asked)}
+    if missing := blocked - names:
+        raise unknown("plugin to block", sorted(missing)[0], names)
+    host = PluginHost()
+    for candidate in (*installed, *asked):
+        if candidate.name in blocked:
+            host._states.append(candidate.state("blocked"))
+        else:
+            host._load(candidate, strict, asked=candidate in asked)
+    return host
 
 
-def options_of(piece: Any, leave: Iterable[str] = ()) -> dict[str, Any]:
-    """Return the complete options of an attrs instance, defaults filled in, without those named in `leave`."""
-    if not attrs.has(type(piece)):
-        return {}
+def options_of(piece: Any, leave: Iterable[str] = (), given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the options of an instance, without those named in `leave`.
+
+    An attrs instance tells them itself, complete with defaults; of anything else no more is known than the options
+    that were `given` when it was built.
+    """
+    options = dict(given or {})
+    if attrs.has(type(piece)):
+        options |= {field.alias: getattr(piece, field.name) for field in attrs.fields(type(piece)) if field.init}
     left = set(leave)
-    return {field.name: getattr(piece, field.name) for field in attrs.fields(type(piece)) if field.name not in left}
+    return {name: value for name, value in options.items() if name not in left}
+
+
+def _parameters(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """Return the parameters of a factory that can be options."""
+    parameters = inspect.signature(factory).parameters
+    return {name: parameter for name, parameter in parameters.items() if not name.startswith("_")}
+
+
+def _make(name: str, factory: Callable[..., Any], options: Mapping[str, Any]) -> Any:
+    try:
+        return factory(**options)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{name}: {error}") from error
 
 
 def _check_type(name: str, key: str, value: Any, annotation: Any) -> None:
@@ -217,27 +285,15 @@ def _check_type(name: str, key: str, value: Any, annotation: Any) -> None:
         raise UsageError(f"{name}: {key} must be {words}, not {value!r}")
 
 
-def _name_of(factory: Any) -> str:
+def _piece(kind: str, factory: Any, plugin: str) -> Piece:
+    """Return a piece that carries what its kind must carry."""
     name = getattr(factory, "name", None)
     if not isinstance(name, str) or not name:
         raise PluginError(f"{factory!r} has no name: give it a class attribute name = '...'")
-    return name
+    if kind == "analyzers" and not isinstance(getattr(factory, "rule_version", None), str):
+        raise PluginError(f"analyzer '{name}' has no rule_version: give it a class attribute rule_version = '1'")
+    return Piece(name, factory, plugin)
 
 
 def _told(error: Exception) -> str:
     return str(error) if isinstance(error, OptiscopeError) else f"{type(error).__name__}: {error}"
-
-
-def _blame(caller: pluggy.HookCaller, error: Exception) -> str:
-    """Return the name of the plugin whose implementation is on the error's traceback."""
-    owners = {
-        implementation.function.__code__: implementation.plugin_name
-        for implementation in caller.get_hookimpls()
-        if hasattr(implementation.function, "__code__")
-    }
-    trace = error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code in owners:
-            return owners[trace.tb_frame.f_code]
-        trace = trace.tb_next
-    return "unknown"

@@ -1,6 +1,6 @@
 """Every hook there is.
 
-    registration, asked when a piece of that kind is first looked for
+    registration, asked once, when the plugin is loaded
         optiscope_optimizers  optiscope_models  optiscope_datasets  optiscope_schedules
         optiscope_recorders   optiscope_analyzers   optiscope_executors
 
@@ -12,8 +12,8 @@
         on_run_error                                    before on_run_end, if something raised
 
 Registration hooks return classes (or factories) that carry a `name`. Lifecycle hooks observe: what they return is
-ignored, and the arrays they are handed are read-only views that are valid only during the call. An implementation
-may take fewer arguments than the specification has.
+ignored, wrappers are refused, and the arrays they are handed are read-only views that are valid only during the call.
+An implementation may take fewer arguments than the specification has.
 """
 
 from __future__ import annotations
@@ -55,7 +55,11 @@ def optiscope_recorders() -> Sequence[Any]:  # type: ignore[empty-body]
 
 @hookspec
 def optiscope_analyzers() -> Sequence[Any]:  # type: ignore[empty-body]
-    """Return classes of analyzers: each has a `name` and `analyze(run) -> optiscope.analysis.Finding`."""
+    """Return classes of analyzers: each has a `name`, a `rule_version` and `analyze(run) -> Finding`.
+
+    `required` (False where it is left out) and `axis` ("report") say how its finding counts, see
+    `optiscope.analysis.Analyzer`.
+    """
 
 
 @hookspec

@@ -1,8 +1,8 @@
 """What an optimizer is.
 
 An optimizer is its options (a small attrs class) and one pure-ish function, `update`, that changes parameters and
-state in place. It owns no arrays: the state is a dict of named arrays that the host records, saves and restores,
-so that one instance may serve many runs, and a run may be taken up again from its state alone.
+state in place. It owns no arrays: the state is a dict of named arrays outside it, so that it can be recorded, saved
+and restored, and one instance may serve many runs.
 
     init(params)                            -> state            zeros, usually
     update(params, grads, state, step)      in place, step counts from 1

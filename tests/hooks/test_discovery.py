@@ -1,0 +1,115 @@
+import hashlib
+import os
+import sys
+
+import pytest
+
+from optiscope.errors import PluginError
+from optiscope.hooks import create_manager, hookimpl
+
+BRINGS = """
+from __future__ import annotations
+from dataclasses import dataclass
+from typing import ClassVar
+from optiscope.hooks import hookimpl
+
+@dataclass
+class Halves:
+    name: ClassVar[str] = "halves"
+    factor: float = 0.5
+
+@hookimpl
+def optiscope_schedules():
+    return [Halves]
+"""
+
+
+class Hears:
+    def __init__(self):
+        self.heard = 0
+
+    @hookimpl
+    def on_run_start(self):
+        self.heard += 1
+
+
+@pytest.fixture
+def plugin_file(tmp_path):
+    path = tmp_path / "theirs.py"
+    path.write_text(BRINGS)
+    return path
+
+
+def load(path):
+    return create_manager(discover=False, files=[str(path)])
+
+
+def test_the_version_of_a_file_is_its_digest(plugin_file):
+    before = load(plugin_file).active[0].version
+    assert before == hashlib.sha256(plugin_file.read_bytes()).hexdigest()[:12]
+    plugin_file.write_text(BRINGS + "\n")
+    assert load(plugin_file).active[0].version != before
+
+
+def test_a_dataclass_whose_annotations_are_texts_finds_its_module(plugin_file):
+    assert load(plugin_file).build("schedules", "halves", {}).factor == 0.5
+
+
+def test_what_runs_is_what_the_version_tells_of_whatever_bytecode_is_there(plugin_file, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    load(plugin_file)
+    times = plugin_file.stat()
+    plugin_file.write_text(BRINGS.replace("0.5", "0.7"))
+    os.utime(plugin_file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert load(plugin_file).build("schedules", "halves", {}).factor == 0.7
+
+
+def test_a_file_that_fails_leaves_no_module_behind(plugin_file):
+    plugin_file.write_text("raise RuntimeError('no')")
+    with pytest.raises(PluginError, match="RuntimeError: no"):
+        load(plugin_file)
+    assert "optiscope_plugin_theirs" not in sys.modules
+
+
+def test_what_is_no_python_file_is_named(plugin_file, tmp_path):
+    other = plugin_file.rename(tmp_path / "theirs.txt")
+    with pytest.raises(PluginError, match=r"give --plugin a file that ends in \.py"):
+        load(other)
+    with pytest.raises(PluginError, match=r"there is no plugin file .* that can be read"):
+        load(tmp_path)
+
+
+def test_of_two_plugins_of_one_name_the_second_is_broken(install):
+    first, second = Hears(), Hears()
+    install(("theirs", first), ("theirs", second))
+    host = create_manager()
+    assert [state.state for state in host.plugins] == ["active", "broken"]
+    assert [state.registers for state in host.plugins] == [("on_run_start",), ()]
+    assert host.plugins[1].why == "a plugin called 'theirs' is there already, from installed_0:plugin: rename one"
+    host.notify("on_run_start", run=None)
+    assert (first.heard, second.heard) == (1, 0)
+    with pytest.raises(PluginError, match="'theirs' is there already"):
+        create_manager(strict=True)
+
+
+@pytest.mark.parametrize("marks", [{"wrapper": True}, {"hookwrapper": True}])
+def test_a_wrapper_is_refused(marks):
+    class Wraps:
+        @hookimpl(**marks)
+        def on_run_end(self):
+            yield
+
+    with pytest.raises(PluginError, match="its on_run_end is a wrapper"):
+        create_manager(discover=False).register(Wraps(), "theirs")
+
+
+def test_a_hook_may_stand_under_another_name():
+    class Renames:
+        @hookimpl(specname="on_run_start")
+        def begin(self):
+            raise RuntimeError("called")
+
+    host = create_manager(discover=False)
+    host.register(Renames(), "theirs")
+    with pytest.raises(PluginError, match="called"):
+        host.notify("on_run_start", run=None)
