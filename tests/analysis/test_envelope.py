@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from optiscope.analysis import burn_in, collapse, envelope, finite, measure, outcome
+from optiscope.analysis import burn_in, collapse, envelope, finite, lower_bound, measure, outcome
 
 STEPS = np.arange(1, 401)
 
@@ -222,3 +222,20 @@ def test_no_series_makes_a_rule_raise_and_every_finding_is_one_sentence(one, oth
     for finding in found:
         assert finding.why.strip()
         assert "\n" not in finding.why
+
+
+def test_what_is_drawn_in_logits_is_what_was_judged_in_units_of_the_spread(ar1):
+    q05, iqr = healthy(np.random.default_rng(22), ar1)
+    bound, found = lower_bound(q05, iqr, 100), envelope(q05, iqr, 100)
+    low, middle, high = bound.band(3)
+    np.testing.assert_allclose((high - low) / 6, found.statistic * bound.spread[100:])
+    np.testing.assert_allclose(bound.spread[200], np.median(iqr[175:226]))
+    np.testing.assert_allclose(middle[100], bound.spread[200] * np.median(bound.values[175:226]))
+    spike = found.statistic * bound.spread[300] * 12
+    q05[300] = middle[200] - spike
+    alarm = envelope(q05, iqr, 100).alarms[0]
+    assert (alarm.name, alarm.statistic) == ("X", pytest.approx(12, rel=0.02))
+
+
+def test_a_record_that_ends_with_the_burn_in_has_no_band():
+    assert [edge.size for edge in lower_bound(np.ones(50), np.ones(50), 50).band(3)] == [0, 0, 0]

@@ -3,7 +3,7 @@ import pytest
 
 import optiscope
 from optiscope.autograd import Tape
-from optiscope.builtin.recorders import ProbeRecorder, quantiles, spread
+from optiscope.builtin.recorders import ProbeRecorder
 from optiscope.config import RunConfig
 from optiscope.data import Synthetic, to_batch
 from optiscope.engine import prepare, train
@@ -11,18 +11,6 @@ from optiscope.nn import SmallCNN, on_tape
 from optiscope.storage import RunWriter, schema
 
 SMALL = {"synthetic": {"train": 300, "test": 270}}
-
-
-@pytest.mark.parametrize("shape", [(1,), (2, 3), (50, 10), (7, 11, 3)])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_quantiles_are_those_of_numpy(shape, dtype):
-    values = np.random.default_rng(0).standard_normal(shape).astype(dtype)
-    shares = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
-    assert quantiles(values, *shares) == pytest.approx(np.quantile(values.astype(float), shares), rel=1e-6)
-
-
-def test_the_spread_has_the_names_of_the_file():
-    assert spread(np.arange(101.0), "x_") == pytest.approx({"x_q05": 5, "x_min": 0, "x_median": 50, "x_iqr": 50})
 
 
 @pytest.fixture(scope="module")

@@ -33,12 +33,13 @@ def healthy(n=400, seed=0):
     }
 
 
-def make(steps=None, status="completed", run_id="run-0", **config):
+def make(steps=None, status="completed", run_id="run-0", why="", **config):
     steps = healthy() if steps is None else steps
     return SimpleNamespace(
         run_id=run_id,
         path=f"runs/{run_id}.h5",
         status=status,
+        why=why,
         n_steps=len(steps["loss"]),
         config=CONFIG | config,
         steps=steps,

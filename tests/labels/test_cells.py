@@ -105,3 +105,9 @@ def test_cells_and_runs_come_in_order():
     order = [(cell.optimizer, cell.batch_size) for cell in cells]
     assert order == [("adam", 50), ("adam", 200), ("sgd", 50), ("sgd", 200)]
     assert [found.seed for found in cells[0].runs] == [0, 1]
+
+
+def test_optimizers_come_in_the_order_that_is_asked_for_and_the_others_after_them_by_name():
+    runs = [(CONFIG | {"optimizer": name, "batch_size": 50}, run("stable")) for name in ("b", "sgd", "adam", "a")]
+    cells = form_cells(runs, order=("sgd", "adam", "absent"))
+    assert [cell.optimizer for cell in cells] == ["sgd", "adam", "a", "b"]

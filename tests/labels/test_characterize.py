@@ -1,6 +1,9 @@
 """From recorded runs to verdicts, with the built-in analyzers."""
 
+import json
+
 import attrs
+import h5py
 import numpy as np
 import pytest
 
@@ -8,11 +11,12 @@ import optiscope
 from optiscope.analysis import Finding
 from optiscope.builtin.analyzers import ANALYZERS
 from optiscope.engine import train
-from optiscope.errors import UsageError
+from optiscope.errors import FileError, UsageError
 from optiscope.hooks import create_manager
 from optiscope.labels import label_folder, label_run
 from optiscope.records import RunInfo, RunResult
 from optiscope.storage import RunWriter, schema
+from optiscope.storage.reader import Rows
 
 
 @pytest.fixture
@@ -107,6 +111,40 @@ def test_what_is_no_finding_is_an_error_too(make_run):
     assert "str" in broken.why
 
 
+class Bare:
+    name = "bare"
+
+    def analyze(self, run):
+        return Finding(name="bare", rule_version="1", result=self.result, why="bare")
+
+    def __init__(self, result):
+        self.result = result
+
+
+@pytest.mark.parametrize("result", ["pass", "alarm", "fail"])
+def test_a_name_and_analyze_make_an_analyzer_that_is_shown_and_not_judged(make_run, analyzers, result):
+    found = label_run(make_run(), [*analyzers, Bare(result)])
+    assert (found.verdict, found.outcome, found.signal) == ("stable", "trained", "steady")
+    assert result_of(found, "bare").result == result
+
+
+def test_one_without_a_version_that_raises_is_recorded_as_unversioned(make_run):
+    broken = label_run(make_run(), [Bare("no result")]).findings[0]
+    assert (broken.result, broken.rule_version) == ("error", "unversioned")
+
+
+@pytest.mark.parametrize("axis", ["singal", None, ["signal"]])
+def test_an_unknown_axis_is_an_error(make_run, analyzers, axis):
+    odd = Bare("pass")
+    odd.axis = axis
+    found = label_run(make_run(), [*analyzers, odd])
+    assert found.verdict == "stable"
+    assert result_of(found, "bare").result == "error"
+    assert f"its axis is {axis!r}, not one of outcome, dynamics, signal, report" in result_of(found, "bare").why
+    odd.required = True
+    assert label_run(make_run(), [*analyzers, odd]).verdict == "undecided"
+
+
 def test_a_keyboard_interrupt_is_not_a_finding(make_run):
     class Interrupted(Broken):
         def analyze(self, run):
@@ -165,6 +203,71 @@ def test_a_folder_of_run_files_becomes_a_characterization(tmp_path, make_run, st
     assert found.cells[0].runs[0].path == "runs/adam-0.h5"
     assert found.cells[0].options == {"beta1": 0.9}
     assert set(found.versions) == {"optiscope", "numpy", "python"}
+
+
+def test_cells_come_in_the_order_of_the_optimizers_that_is_given(tmp_path, steps, analyzers):
+    for name in ("adam", "sgd"):
+        record(tmp_path, attrs.evolve(INFO, run_id=f"{name}-0", optimizer=name), steps)
+    assert [cell.optimizer for cell in label_folder(tmp_path, [], order=("sgd", "adam")).cells] == ["sgd", "adam"]
+    assert [cell.optimizer for cell in label_folder(tmp_path, []).cells] == ["adam", "sgd"]
+
+
+def foreign(path):
+    with h5py.File(path, "w") as file:
+        file["x"] = 1
+
+
+def truncated(path):
+    path.write_bytes(path.read_bytes()[:3000])
+
+
+def without_config(path):
+    with h5py.File(path, "r+") as file:
+        del file.attrs["config_json"]
+
+
+def without_batch_size(path):
+    with h5py.File(path, "r+") as file:
+        config = json.loads(file.attrs["config_json"])
+        del config["batch_size"]
+        file.attrs["config_json"] = json.dumps(config)
+
+
+@pytest.mark.parametrize("damage", [foreign, truncated, without_config, without_batch_size])
+def test_a_file_that_cannot_be_read_is_named_and_stops_no_other(tmp_path, steps, analyzers, damage):
+    record(tmp_path, INFO, steps)
+    record(tmp_path, attrs.evolve(INFO, run_id="adam-1", seed=1), steps)
+    damage(tmp_path / "runs" / "adam-0.h5")
+    found = label_folder(tmp_path, analyzers)
+    assert [[run.run_id for run in cell.runs] for cell in found.cells] == [["adam-1"]]
+    assert list(found.unreadable_files) == ["runs/adam-0.h5"]
+    (sentence,) = found.unreadable
+    assert sentence.startswith("runs/adam-0.h5 ")
+    assert str(tmp_path) not in sentence
+
+
+def test_where_no_file_can_be_read_that_is_said(tmp_path):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "one.h5").write_bytes(b"not HDF5")
+    with pytest.raises(FileError, match=r"no run file in .*runs can be read: runs/one\.h5 is not an HDF5 file"):
+        label_folder(tmp_path, [])
+
+
+def test_series_that_cannot_be_read_leave_the_run_undecided_in_its_cell(tmp_path, steps, analyzers, monkeypatch):
+    steps["logits_q05"][250] *= 4
+    record(tmp_path, INFO, steps)
+    read = Rows.__getitem__
+
+    def damaged(self, name):
+        if name == "loss":
+            raise OSError("Can't read data (inflate() failed)")
+        return read(self, name)
+
+    monkeypatch.setattr(Rows, "__getitem__", damaged)
+    found = label_folder(tmp_path, analyzers)
+    (run,) = found.cells[0].runs
+    assert (run.verdict, run.signal, found.unreadable) == ("undecided", "rough: X", ())
+    assert [finding.result for finding in run.findings] == ["error", "error", "error", "alarm"]
 
 
 def test_a_folder_without_run_files_says_so(tmp_path):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from optiscope.analysis import Finding
-from optiscope.errors import FileError
+from optiscope.errors import FileError, UsageError
 from optiscope.labels import FILE_NAME, Characterization, RunVerdict, form_cells
 
 
@@ -33,9 +33,18 @@ def characterization(make_run):
     return Characterization(cells=form_cells([(config, run), (config, other)]), versions={"optiscope": "0.1.0"})
 
 
+@pytest.fixture
+def read_back(tmp_path):
+    def read(document):
+        (tmp_path / FILE_NAME).write_text(json.dumps(document))
+        return Characterization.read(tmp_path)
+
+    return read
+
+
 def test_the_schema_is_the_promised_one(characterization):
     document = json.loads(characterization.to_json())
-    assert list(document) == ["schema_version", "versions", "cells"]
+    assert list(document) == ["schema_version", "versions", "cells", "unreadable"]
     assert document["schema_version"] == 1
     (cell,) = document["cells"]
     assert list(cell) == [
@@ -89,16 +98,55 @@ def test_a_write_that_fails_leaves_what_was_there(characterization, tmp_path, mo
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (None, "cannot be read"),
         ("{", "damaged"),
         ("[]", "damaged"),
         ("{}", "damaged"),
         ('{"schema_version": 1, "versions": {}, "cells": [{}]}', "damaged"),
+        ('{"schema_version": 1, "versions": {}, "cells": {}}', "damaged"),
+        ('"cells"', "damaged"),
+        ("\xff", "damaged"),
         ('{"schema_version": 2, "versions": {}, "cells": []}', "newer"),
     ],
 )
 def test_what_cannot_be_read_is_one_sentence(tmp_path, text, says):
-    if text is not None:
-        (tmp_path / FILE_NAME).write_text(text)
+    (tmp_path / FILE_NAME).write_bytes(text.encode("latin-1"))
     with pytest.raises(FileError, match=says):
         Characterization.read(tmp_path)
+
+
+def test_a_folder_without_a_document_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"holds no characterization\.json: name a folder"):
+        Characterization.read(tmp_path)
+
+
+def test_what_may_not_be_read_is_one_sentence(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.read_text", refuse)
+    with pytest.raises(FileError, match=r"cannot be read \(Permission denied\)"):
+        Characterization.read(tmp_path)
+
+
+def test_keys_that_a_later_version_added_are_passed_over(characterization, read_back):
+    document = json.loads(characterization.to_json())
+    cell = document["cells"][0]
+    run = cell["runs"][0]
+    for part in (document, cell, cell["p_unstable"], run, run["analyzers"][0]):
+        part["added"] = 1
+    again = read_back(document)
+    assert again.to_json() == characterization.to_json()
+
+
+def test_a_document_without_the_list_of_unreadable_files_is_read(characterization, read_back):
+    document = json.loads(characterization.to_json())
+    del document["unreadable"]
+    assert read_back(document).unreadable == ()
+
+
+def test_unreadable_files_are_written_and_read_back(characterization, read_back):
+    sentence = "runs/x.h5 is damaged: make it again"
+    found = attrs.evolve(characterization, unreadable_files={"runs/x.h5": sentence})
+    document = json.loads(found.to_json())
+    assert document["unreadable"] == [{"path": "runs/x.h5", "why": sentence}]
+    assert read_back(document).unreadable == (sentence,)

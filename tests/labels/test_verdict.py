@@ -104,6 +104,18 @@ def test_a_run_without_its_end_is_undecided_whatever_it_shows(make_run, status):
     assert form_verdict(make_run(status=status), [TRAINED, STEADY]).verdict == "undecided"
 
 
+@pytest.mark.parametrize(
+    ("why", "said"),
+    [
+        ("optimizer 'mine' raised at step 3", ": optimizer 'mine' raised at step 3"),
+        ("", ""),
+    ],
+)
+def test_of_a_run_that_ended_with_an_error_the_error_is_told(make_run, why, said):
+    verdict = form_verdict(make_run(status="failed", why=why), [TRAINED, STEADY])
+    assert verdict.why == f"the run ended with an error, which says nothing about its stability{said}"
+
+
 def test_a_diverged_run_at_which_nobody_looked_is_not_stable(make_run):
     verdict = form_verdict(make_run(status="diverged"), [TRAINED, STEADY])
     assert verdict.verdict == "undecided"

@@ -157,12 +157,15 @@ def make_track() -> Callable[..., Track]:
     return track
 
 
-def track(signal: np.ndarray, burn_in: int = 0, first_step: int | None = None) -> Track:
+def track(
+    signal: np.ndarray, burn_in: int = 0, first_step: int | None = None, spread: np.ndarray | None = None
+) -> Track:
     step = np.arange(1, signal.size + 1, dtype=np.float64)
     nothing = np.full(signal.size, np.nan)
     return Track(
         step=step,
         signal=signal,
+        spread=np.ones(signal.size) if spread is None else spread,
         batch_min=signal - 1,
         loss=np.abs(signal),
         accuracy=nothing,

@@ -89,7 +89,7 @@ def test_limits_of_nothing_and_of_a_flat_line(make_track: MakeTrack) -> None:
 
 
 def test_a_signal_panel_shows_what_it_claims(make_track: MakeTrack) -> None:
-    track = make_track(noise(400), burn_in=100, first_step=250)
+    track = make_track(noise(400), burn_in=100, first_step=250, spread=np.linspace(1, 3, 400))
     other = make_track(noise(400, 1), burn_in=100)
     ax = signal_panel(track, "sgd, batch 50", "stable", (-6.0, 5.0), [other]).axes[0]
     np.testing.assert_array_equal(lines(ax, SIGNAL)[0].get_ydata(), track.signal)
@@ -100,8 +100,8 @@ def test_a_signal_panel_shows_what_it_claims(make_track: MakeTrack) -> None:
     np.testing.assert_array_equal(lines(ax, MEDIAN)[0].get_ydata(), envelope.median)
     np.testing.assert_array_equal(lines(ax, MUTED)[0].get_ydata(), other.envelope.median)
     band = next(each for each in ax.collections if isinstance(each, PolyCollection)).get_paths()[0].vertices
-    assert band[:, 1].max() == pytest.approx(envelope.median.max() + envelope.half_width)
-    assert band[:, 1].min() == pytest.approx(envelope.median.min() - envelope.half_width)
+    assert band[:, 1].max() == pytest.approx(envelope.high.max())
+    assert band[:, 1].min() == pytest.approx(envelope.low.min())
     assert band[:, 0].min() == 101
     assert ax.patches[0].get_x() + ax.patches[0].get_width() == 100
     assert [line.get_xdata()[0] for line in lines(ax, ALARM)] == [250, 250]

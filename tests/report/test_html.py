@@ -13,7 +13,7 @@ from pathlib import Path
 import matplotlib as mpl
 import pytest
 
-from optiscope.errors import FileError
+from optiscope.errors import FileError, UsageError
 from optiscope.report import write_report
 
 VOID = {"meta", "link", "br", "hr", "img"}
@@ -179,6 +179,24 @@ def test_a_missing_run_is_a_gap_in_the_page(study: Path, tmp_path: Path) -> None
     assert text.count("<svg xmlns=") == 4
     assert text.count("Not drawn: ") == 2
     assert 'id="cell-1-signal"' in text
+
+
+def test_files_that_could_not_be_read_are_named(page: str, tmp_path: Path) -> None:
+    assert "could not be read" not in page
+    document = {"schema_version": 1, "versions": {}, "cells": []}
+    document["unreadable"] = [{"path": "runs/<b>.h5", "why": "runs/<b>.h5 is damaged: make it again"}]
+    (tmp_path / "characterization.json").write_text(json.dumps(document))
+    text = write_report(tmp_path).read_text(encoding="utf-8")
+    assert "1 file could not be read" in text
+    assert "<li>runs/&lt;b&gt;.h5 is damaged: make it again</li>" in text
+
+
+@pytest.mark.parametrize(("text", "error"), [(None, UsageError), ("{", FileError), ('{"cells": 3}', FileError)])
+def test_without_a_characterization_there_is_no_report(tmp_path: Path, text: str | None, error: type) -> None:
+    if text is not None:
+        (tmp_path / "characterization.json").write_text(text)
+    with pytest.raises(error, match=r"characterization\.json"):
+        write_report(tmp_path)
 
 
 def test_an_empty_characterization_is_a_page(tmp_path: Path) -> None:

@@ -1,4 +1,3 @@
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -6,15 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from optiscope.analysis import measure
-from optiscope.errors import FileError, UsageError
-from optiscope.report.inputs import BAND, Track, read_cells, read_characterization
+from optiscope.analysis import envelope
+from optiscope.labels import read_document
+from optiscope.report.inputs import BAND, Track, read_cells
 
 MakeTrack = Callable[..., Track]
 
 
 def test_a_run_file_becomes_a_track(study: Path) -> None:
-    cells = read_cells(study, read_characterization(study))
+    cells = read_cells(study, read_document(study))
     first = cells[0].runs[0]
     assert first.track is not None
     assert first.track.step.tolist() == list(range(1, 401))
@@ -28,14 +27,31 @@ def test_a_run_file_becomes_a_track(study: Path) -> None:
     assert np.isnan(diverged.loss[-1])
 
 
-def test_the_envelope_is_the_one_that_the_analyzer_measures(make_track: MakeTrack) -> None:
-    signal = np.cumsum(np.random.default_rng(0).standard_normal(500)) * 0.05 + np.random.default_rng(1).random(500)
-    drawn, measured = make_track(signal, burn_in=60).envelope, measure(signal, 60)
+def test_the_envelope_is_the_one_that_the_analyzer_judges(make_track: MakeTrack) -> None:
+    rng = np.random.default_rng(0)
+    iqr = np.linspace(1, 9, 500) * (1 + 0.1 * rng.standard_normal(500))
+    q05 = iqr * (-2 + 0.2 * rng.standard_normal(500))
+    drawn, judged = make_track(q05, burn_in=60, spread=iqr).envelope, envelope(q05, iqr, 60)
     assert drawn is not None
-    assert measured is not None
-    assert drawn.half_width == pytest.approx(BAND * measured.sigma, rel=1e-12)
-    assert drawn.step[0] == measured.steps[0]
-    assert drawn.median[100] == np.median(signal[160 - 25 : 160 + 26])
+    assert judged.statistic is not None
+    assert drawn.step.tolist() == list(range(61, 501))
+    window = slice(300 - 26, 300 + 25)  # 25 steps to either side of step 300
+    s = np.array([np.median(iqr[max(t - 25, 0) :][:51]) for t in range(475)])
+    assert drawn.median[300 - 61] == pytest.approx(s[299] * np.median((q05[:475] / s)[window]))
+    for edge, sign in ((drawn.low, -1), (drawn.high, 1)):
+        assert edge[300 - 61] - drawn.median[300 - 61] == pytest.approx(sign * BAND * judged.statistic * s[299])
+
+
+def test_the_envelope_ends_before_the_first_number_that_is_none(make_track: MakeTrack) -> None:
+    signal = np.sin(np.arange(300.0))
+    signal[250] = np.nan
+    drawn = make_track(signal, burn_in=60).envelope
+    assert drawn is not None
+    assert (drawn.step[0], drawn.step[-1]) == (61, 250)
+
+
+def test_without_a_spread_there_is_no_envelope(make_track: MakeTrack) -> None:
+    assert make_track(np.sin(np.arange(300.0)), spread=np.zeros(300)).envelope is None
 
 
 def test_no_envelope_where_nothing_finite_follows_the_burn_in(make_track: MakeTrack) -> None:
@@ -45,7 +61,7 @@ def test_no_envelope_where_nothing_finite_follows_the_burn_in(make_track: MakeTr
 
 
 def test_the_run_that_is_drawn_has_the_verdict_of_the_cell(study: Path) -> None:
-    document = read_characterization(study)
+    document = read_document(study)
     document["cells"][2]["verdict"] = "unstable"
     cell = read_cells(study, document)[2]
     assert cell.shown is cell.runs[2]
@@ -53,18 +69,6 @@ def test_the_run_that_is_drawn_has_the_verdict_of_the_cell(study: Path) -> None:
 
 def test_a_missing_run_file_is_a_gap_with_a_reason(study: Path, tmp_path: Path) -> None:
     shutil.copy(study / "characterization.json", tmp_path)
-    cell = read_cells(tmp_path, read_characterization(tmp_path))[0]
+    cell = read_cells(tmp_path, read_document(tmp_path))[0]
     assert cell.shown is None
     assert "sgd-b50-s0.h5" in cell.runs[0].missing
-
-
-def test_a_folder_without_a_characterization_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"holds no characterization\.json: name a folder"):
-        read_characterization(tmp_path)
-
-
-@pytest.mark.parametrize("text", ["{", "[]", '{"cells": 3}', json.dumps("cells"), "\xff"])
-def test_a_damaged_characterization_is_named(tmp_path: Path, text: str) -> None:
-    (tmp_path / "characterization.json").write_bytes(text.encode("latin-1"))
-    with pytest.raises(FileError, match="make it again with 'optiscope label"):
-        read_characterization(tmp_path)

@@ -7,11 +7,12 @@ is in docs/labels.md.
 from optiscope.analysis.analyzer import Analyzer, Axis, RunRecord, gradient_norm, series
 from optiscope.analysis.collapse import collapse
 from optiscope.analysis.corroborate import Witness, corroborate
-from optiscope.analysis.envelope import Envelope, burn_in, envelope, measure
+from optiscope.analysis.envelope import Envelope, LowerBound, burn_in, envelope, lower_bound, measure
 from optiscope.analysis.finding import Alarm, Finding
 from optiscope.analysis.finite import finite, first_non_finite
 from optiscope.analysis.intervals import beta_cdf, beta_quantile, jeffreys, median_interval
 from optiscope.analysis.outcome import outcome
+from optiscope.analysis.statistics import norms, quantiles, spread
 
 __all__ = [
     "Alarm",
@@ -19,6 +20,7 @@ __all__ = [
     "Axis",
     "Envelope",
     "Finding",
+    "LowerBound",
     "RunRecord",
     "Witness",
     "beta_cdf",
@@ -31,8 +33,12 @@ __all__ = [
     "first_non_finite",
     "gradient_norm",
     "jeffreys",
+    "lower_bound",
     "measure",
     "median_interval",
+    "norms",
     "outcome",
+    "quantiles",
     "series",
+    "spread",
 ]

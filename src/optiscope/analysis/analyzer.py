@@ -42,6 +42,11 @@ class RunRecord(Protocol):
         ...
 
     @property
+    def why(self) -> str:
+        """Why it ended so; empty where there is nothing to say."""
+        ...
+
+    @property
     def n_steps(self) -> int:
         """How many steps were committed."""
         ...
@@ -70,14 +75,14 @@ class RunRecord(Protocol):
 class Analyzer(Protocol):
     """A rule that judges a run. The plugin host makes one instance; it keeps nothing between runs.
 
-    A `required` analyzer must pass for a run to be called stable. `axis` says which of the verdict's axes the
-    finding belongs to; findings on "report" are shown and never judged.
+    A name and `analyze` are enough. It may also have `rule_version`, a str, and
+
+        axis        one of `Axis`: which of the verdict's axes the finding belongs to. Findings on "report", which is
+                    what an analyzer without an axis gets, are shown and never judged.
+        required    True where the analyzer must pass for a run to be called stable. False without it.
     """
 
     name: ClassVar[str]
-    rule_version: ClassVar[str]
-    required: ClassVar[bool]
-    axis: ClassVar[Axis]
 
     def analyze(self, run: RunRecord) -> Finding:
         """Return what the rule says about `run`; raising disables the analyzer for this run, and is recorded."""

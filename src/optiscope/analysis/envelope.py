@@ -112,17 +112,59 @@ def burn_in(n_steps: int, steps_per_epoch: int) -> int:
     return max(steps_per_epoch, math.ceil(n_steps / 10))
 
 
+@attrs.frozen(kw_only=True, eq=False)
+class LowerBound:
+    """The lower bound of the signal at every step up to the first that is not finite, [T], as it is judged.
+
+    `values` is e, the 5 % quantile in units of `spread`, which is s, in logits. Not all of `values` are finite where
+    the signal has no spread. The first `burn` steps are not judged.
+    """
+
+    values: Floats
+    spread: Floats
+    burn: int
+
+    def band(self, sigmas: float) -> tuple[Floats, Floats, Floats]:
+        """Return b - `sigmas` sigma, b and b + `sigmas` sigma, each times s: [T - burn], in logits.
+
+        sigma is 1.4826 MAD(r), the roughness R. All are empty where nothing follows the burn-in.
+        """
+        if self.values.size <= self.burn:
+            return self.values[:0], self.values[:0], self.values[:0]
+        scale, median, residual = _centre(self.values, self.burn)
+        margin = sigmas * robust.MAD_TO_SIGMA * float(robust.mad(residual))
+        with np.errstate(over="ignore"):
+            b, s = median[self.burn :], scale * self.spread[self.burn :]
+            return (b - margin) * s, b * s, (b + margin) * s
+
+
+def lower_bound(q05: Floats, iqr: Floats, burn: int) -> LowerBound:
+    """Return the lower bound of a signal from its 5 % quantile and inter-quartile range, both [T]."""
+    n = min(q05.size, iqr.size)
+    bad = np.flatnonzero(~(np.isfinite(q05[:n]) & np.isfinite(iqr[:n])))
+    used = int(bad[0]) if bad.size else n
+    spread = robust.running_median(iqr[:used], WINDOW)
+    with np.errstate(all="ignore"):  # a spread of zero, or logits near the largest float
+        return LowerBound(values=q05[:used] / spread, spread=spread, burn=burn)
+
+
+def _centre(values: Floats, burn: int) -> tuple[float, Floats, Floats]:
+    """Return the largest of abs(`values`) and, in units of it, b, [T], and r after the burn-in, [T - burn]."""
+    scale = float(np.max(np.abs(values), initial=0)) or 1.0
+    median = robust.running_median(values / scale, WINDOW)
+    return scale, median, (values / scale - median)[burn:]
+
+
 def measure(values: Floats, burn: int) -> Envelope | None:
     """Return X, V and D of `values`, [T], finite, after `burn` steps; None where they do not exist.
 
     They do not exist with fewer than 200 steps left, or where one half of the series does not vary at all.
     """
     size = values.size - burn
-    scale = float(np.max(np.abs(values), initial=0))
-    if size < MIN_POINTS or scale == 0:
+    if size < MIN_POINTS:
         return None
+    scale, _, residual = _centre(values, burn)
     values = values / scale
-    residual = (values - robust.running_median(values, WINDOW))[burn:]
     half = size // 2
     if min(float(robust.mad(residual[:half])), float(robust.mad(residual[half:]))) < _SMALLEST:
         return None
@@ -192,17 +234,13 @@ def envelope(q05: Floats, iqr: Floats, steps_per_epoch: int) -> Finding:
     the steps before the first that is not finite are used. The statistic is R; the p-value the smallest of those of
     X, V and D times three. The steps of alarm D are the 51 from the change on.
     """
-    n = min(q05.size, iqr.size)
-    bad = np.flatnonzero(~(np.isfinite(q05[:n]) & np.isfinite(iqr[:n])))
-    used = int(bad[0]) if bad.size else n
-    burn = burn_in(n, steps_per_epoch)
+    burn = burn_in(min(q05.size, iqr.size), steps_per_epoch)
+    bound = lower_bound(q05, iqr, burn)
+    used = bound.values.size
     if used - burn < MIN_POINTS:
         why = f"{max(used - burn, 0)} finite steps after a burn-in of {burn} are too few ({MIN_POINTS} are needed)"
         return Finding(name="envelope", rule_version=RULE, result="undecided", why=why)
-    spread = robust.running_median(iqr[:used], WINDOW)
-    with np.errstate(all="ignore"):  # a spread of zero, or logits near the largest float: not finite, looked at below
-        values = q05[:used] / spread
-    measured = measure(values, burn) if np.isfinite(values).all() else None
+    measured = measure(bound.values, burn) if np.isfinite(bound.values).all() else None
     if measured is None:
         why = "the signal does not vary after burn-in, so its steadiness says nothing"
         return Finding(name="envelope", rule_version=RULE, result="undecided", steps=(burn + 1, used), why=why)

@@ -13,27 +13,9 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from optiscope.params import Parameters
+from optiscope.analysis import norms, quantiles, spread
 from optiscope.records import RunInfo, Signal
 from optiscope.storage import schema
-
-
-def quantiles(values: npt.NDArray[Any], *shares: float) -> list[float]:
-    """Return the quantiles of all `values`, linear between neighbours as in `np.quantile`, which takes longer."""
-    ordered = np.sort(values, axis=None)
-    places = np.multiply(shares, ordered.size - 1)
-    return [float(value) for value in np.interp(places, np.arange(ordered.size), ordered)]
-
-
-def spread(values: npt.NDArray[Any], prefix: str = "") -> dict[str, float]:
-    """Return the 5 % quantile, minimum, median and interquartile range of all `values`."""
-    least, low, q1, median, q3 = quantiles(values, 0.0, 0.05, 0.25, 0.5, 0.75)
-    return {f"{prefix}q05": low, f"{prefix}min": least, f"{prefix}median": median, f"{prefix}iqr": q3 - q1}
-
-
-def norms(params: Parameters) -> list[float]:
-    """Return the Euclidean norm of each named array."""
-    return [float(np.linalg.norm(array)) for array in params.values()]
 
 
 class StepRecorder:

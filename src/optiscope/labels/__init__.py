@@ -8,7 +8,7 @@ The rules are in `optiscope.analysis`; what the words mean is in docs/labels.md.
 
 from optiscope.labels.cells import Cell, Probability, form_cells, probability
 from optiscope.labels.characterize import build_analyzers, label, label_folder, label_run
-from optiscope.labels.document import FILE_NAME, SCHEMA_VERSION, Characterization
+from optiscope.labels.document import FILE_NAME, SCHEMA_VERSION, Characterization, read_document
 from optiscope.labels.verdict import Judged, RunVerdict, form_verdict
 
 __all__ = [
@@ -26,4 +26,5 @@ __all__ = [
     "label_folder",
     "label_run",
     "probability",
+    "read_document",
 ]

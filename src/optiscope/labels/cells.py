@@ -9,7 +9,7 @@ With a single seed there is no interval worth the name: the cell has the run's v
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import attrs
@@ -52,17 +52,28 @@ class Cell:
     runs: tuple[RunVerdict, ...]
 
 
-_KEYS = ("optimizer", "optimizer_options", "batch_size", "lr", "reduction", "model", "data")
+IDENTITY = ("optimizer", "optimizer_options", "batch_size", "lr", "reduction", "model", "data")
+"""What runs of one cell have in common, by the names in their `config`."""
 
 
-def form_cells(labelled: Iterable[tuple[Mapping[str, Any], RunVerdict]], confidence: float = 0.95) -> tuple[Cell, ...]:
-    """Return the cells of runs, given as their `config` and verdict: by optimizer, lr, batch size; runs by seed."""
+def form_cells(
+    labelled: Iterable[tuple[Mapping[str, Any], RunVerdict]], confidence: float = 0.95, order: Sequence[str] = ()
+) -> tuple[Cell, ...]:
+    """Return the cells of runs, given as their `config` and verdict: by optimizer, lr, batch size; runs by seed.
+
+    Optimizers come in `order`, and after them by name those that it does not hold.
+    """
     groups: dict[str, tuple[dict[str, Any], list[RunVerdict]]] = {}
     for config, verdict in labelled:
-        what = {key: config[key] for key in _KEYS}
+        what = {key: config[key] for key in IDENTITY}
         groups.setdefault(json.dumps(what, sort_keys=True, default=str), (what, []))[1].append(verdict)
     cells = [_form_cell(what, runs, confidence) for what, runs in groups.values()]
-    return tuple(sorted(cells, key=lambda cell: (cell.optimizer, cell.lr, cell.batch_size, str(cell.options))))
+
+    def place(cell: Cell) -> tuple[int, str, float, int, str]:
+        rank = order.index(cell.optimizer) if cell.optimizer in order else len(order)
+        return rank, cell.optimizer, cell.lr, cell.batch_size, str(cell.options)
+
+    return tuple(sorted(cells, key=place))
 
 
 def _form_cell(what: Mapping[str, Any], runs: Iterable[RunVerdict], confidence: float) -> Cell:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, get_args
 
 import attrs
 import numpy as np
 
 import optiscope
-from optiscope.analysis import Analyzer, Finding, RunRecord
+from optiscope.analysis import Analyzer, Axis, Finding, RunRecord
 from optiscope.config import Options
-from optiscope.errors import UsageError
+from optiscope.errors import FileError, UsageError
 from optiscope.hooks import PluginHost, create_manager
-from optiscope.labels.cells import form_cells
+from optiscope.labels.cells import IDENTITY, form_cells
 from optiscope.labels.document import Characterization
 from optiscope.labels.verdict import Judged, RunVerdict, form_verdict
 
@@ -49,37 +50,61 @@ def label_run(run: RunRecord, analyzers: Iterable[Analyzer]) -> RunVerdict:
 
 
 def label_folder(
-    out: str | os.PathLike[str], analyzers: Sequence[Analyzer], confidence: float = 0.95
+    out: str | os.PathLike[str], analyzers: Sequence[Analyzer], confidence: float = 0.95, order: Sequence[str] = ()
 ) -> Characterization:
     """Return the characterization of the run files in `out`/runs; UsageError where there is none.
 
-    `confidence` is that of the intervals on P(unstable).
+    `confidence` is that of the intervals on P(unstable). `order` holds the optimizers in the order in which their
+    cells shall come. A file that cannot be read as a run is in no cell but named in `unreadable`; FileError where
+    that is so of all of them.
     """
-    from optiscope.storage import open_run  # h5py is heavy, and a characterization can be read without it
-
     folder = Path(out)
     paths = sorted((folder / "runs").glob("*.h5"))
     if not paths:
         raise UsageError(f"there are no run files in {folder / 'runs'}: give a folder that 'characterize' wrote")
-    labelled = []
+    labelled, unreadable = [], {}
     for path in paths:
-        with open_run(path) as run:
-            verdict = label_run(run, analyzers)
-            labelled.append((run.config, attrs.evolve(verdict, path=path.relative_to(folder).as_posix())))
+        relative = path.relative_to(folder).as_posix()
+        try:
+            config, verdict = _label_file(path, analyzers)
+            labelled.append((config, attrs.evolve(verdict, path=relative)))
+        except FileError as error:
+            unreadable[relative] = str(error).replace(str(path), relative)
+    if not labelled:
+        raise FileError(f"no run file in {folder / 'runs'} can be read: {next(iter(unreadable.values()))}")
     versions = {"optiscope": optiscope.__version__, "numpy": np.__version__, "python": platform.python_version()}
-    return Characterization(cells=form_cells(labelled, confidence), versions=versions)
+    cells = form_cells(labelled, confidence, order)
+    return Characterization(cells=cells, versions=versions, unreadable_files=unreadable)
+
+
+def _label_file(path: Path, analyzers: Iterable[Analyzer]) -> tuple[Mapping[str, Any], RunVerdict]:
+    """Return config and verdict of the run in the file `path`; FileError where it does not say what the run is."""
+    from optiscope.storage import open_run  # h5py is heavy, and a characterization can be read without it
+
+    with open_run(path) as run:
+        try:
+            config = {**run.config, "run_id": run.run_id}
+        except (ValueError, KeyError, TypeError) as error:
+            raise FileError(f"{path} does not say what the run is ({error}): make the run again") from error
+        if missing := [key for key in (*IDENTITY, "steps_per_epoch") if key not in config]:
+            raise FileError(f"{path} does not say what the run is (no {', '.join(missing)}): make the run again")
+        return config, label_run(run, analyzers)
 
 
 def _judge(run: RunRecord, analyzer: Analyzer) -> Judged:
+    axis: Axis = getattr(analyzer, "axis", "report")
+    required = bool(getattr(analyzer, "required", False))
     try:
+        if axis not in get_args(Axis):
+            raise ValueError(f"its axis is {axis!r}, not one of {', '.join(get_args(Axis))}")
         finding = analyzer.analyze(run)
         if not isinstance(finding, Finding):
             raise TypeError(f"analyze returned {type(finding).__name__}, not a Finding")
     except Exception as error:  # whatever a plugin raises must not take the verdicts of the others with it
         finding = Finding(
             name=analyzer.name,
-            rule_version=analyzer.rule_version,
+            rule_version=getattr(analyzer, "rule_version", "unversioned"),
             result="error",
             why=f"analyzer '{analyzer.name}' was disabled: {type(error).__name__}: {' '.join(str(error).split())}",
         )
-    return Judged(finding, analyzer.axis, analyzer.required)
+    return Judged(finding, axis if axis in get_args(Axis) else "report", required)

@@ -16,7 +16,7 @@ from typing import Any
 import attrs
 
 from optiscope.analysis import Finding
-from optiscope.errors import FileError
+from optiscope.errors import FileError, UsageError
 from optiscope.labels.cells import Cell, Probability
 from optiscope.labels.verdict import RunVerdict
 
@@ -29,12 +29,20 @@ _EVIDENCE = ("name", "rule_version", "statistic", "threshold", "result", "why")
 class Characterization:
     """The cells of a grid, and the versions of what judged them.
 
+    `unreadable_files` maps the path of a file that is in no cell, because it cannot be read as a run, to one sentence
+    of why, which begins with the path.
     One that was read back holds of each finding what the document holds: name, rule version, statistic, threshold,
     result and why.
     """
 
     cells: tuple[Cell, ...]
     versions: Mapping[str, str]
+    unreadable_files: Mapping[str, str] = attrs.field(factory=dict)
+
+    @property
+    def unreadable(self) -> tuple[str, ...]:
+        """One sentence about each file that could not be read."""
+        return tuple(self.unreadable_files.values())
 
     def to_json(self) -> str:
         """Return the document as text."""
@@ -42,6 +50,7 @@ class Characterization:
             "schema_version": SCHEMA_VERSION,
             "versions": dict(self.versions),
             "cells": [_cell_to_plain(cell) for cell in self.cells],
+            "unreadable": [{"path": path, "why": why} for path, why in self.unreadable_files.items()],
         }
         return json.dumps(_finite(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -64,20 +73,50 @@ class Characterization:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Characterization:
-        """Read the document, or the one in a folder; FileError where it is missing, damaged or newer."""
-        path = _document(path)
+        """Read the document, or the one in a folder; keys that this version does not know are passed over.
+
+        Errors are those of `read_document`.
+        """
+        document = read_document(path)
         try:
-            document = json.loads(path.read_text(encoding="utf-8"))
-            if document["schema_version"] > SCHEMA_VERSION:
-                raise FileError(
-                    f"{path} has schema version {document['schema_version']}, newer than {SCHEMA_VERSION}: "
-                    "upgrade optiscope, or write it anew with 'optiscope label'"
-                )
-            return cls(cells=tuple(map(_cell_from_plain, document["cells"])), versions=document["versions"])
-        except OSError as error:
-            raise FileError(f"{path} cannot be read ({error.strerror}): 'optiscope label' writes it") from error
+            return cls(
+                cells=tuple(map(_cell_from_plain, document["cells"])),
+                versions=document["versions"],
+                unreadable_files={each["path"]: each["why"] for each in document.get("unreadable", ())},
+            )
         except (ValueError, KeyError, TypeError) as error:
-            raise FileError(f"{path} is damaged ({error}): write it anew with 'optiscope label'") from error
+            raise _damaged(_document(path), error) from error
+
+
+def read_document(path: str | os.PathLike[str]) -> Mapping[str, Any]:
+    """Return the document, or the one in a folder, as `json` reads it.
+
+    UsageError where there is none, FileError where it is damaged or newer than this optiscope.
+    """
+    path = _document(path)
+    try:
+        document: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        version, cells = document["schema_version"], document["cells"]
+        if version > SCHEMA_VERSION:
+            raise FileError(
+                f"{path} has schema version {version}, newer than {SCHEMA_VERSION}: "
+                "upgrade optiscope, or write it anew with 'optiscope label'"
+            )
+        if not isinstance(cells, list):
+            raise TypeError("its cells are no list")
+    except FileNotFoundError:
+        raise UsageError(
+            f"{path.parent} holds no {path.name}: name a folder that 'optiscope characterize --out' wrote"
+        ) from None
+    except OSError as error:
+        raise FileError(f"{path} cannot be read ({error.strerror}): 'optiscope label' writes it") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, error) from error
+    return document
+
+
+def _damaged(path: Path, error: Exception) -> FileError:
+    return FileError(f"{path} is damaged ({error}): write it anew with 'optiscope label'")
 
 
 def _document(path: str | os.PathLike[str]) -> Path:
@@ -100,12 +139,18 @@ def _run_to_plain(run: RunVerdict) -> dict[str, Any]:
 
 def _cell_from_plain(plain: Mapping[str, Any]) -> Cell:
     runs = tuple(map(_run_from_plain, plain["runs"]))
-    return Cell(**{**plain, "p_unstable": Probability(**plain["p_unstable"]), "runs": runs})
+    p = Probability(**_known(Probability, plain["p_unstable"]))
+    return Cell(**{**_known(Cell, plain), "p_unstable": p, "runs": runs})
 
 
 def _run_from_plain(plain: Mapping[str, Any]) -> RunVerdict:
-    fields = {key: value for key, value in plain.items() if key != "analyzers"}
-    return RunVerdict(**fields, findings=tuple(Finding(**found) for found in plain["analyzers"]))
+    findings = tuple(Finding(**{key: found[key] for key in _EVIDENCE}) for found in plain["analyzers"])
+    return RunVerdict(**{**_known(RunVerdict, plain), "findings": findings})
+
+
+def _known(kind: type[attrs.AttrsInstance], plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Return of `plain` what `kind` has a field for."""
+    return {key: value for key, value in plain.items() if key in attrs.fields_dict(kind)}
 
 
 def _finite(value: Any) -> Any:

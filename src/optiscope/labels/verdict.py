@@ -84,7 +84,7 @@ def form_verdict(run: RunRecord, judged: Sequence[Judged]) -> RunVerdict:
     if failures:
         verdict, why, first_step = "unstable", failures[0].why, failures[0].first_step
     elif not ended:
-        why = _UNFINISHED.get(run.status, f"the run is {run.status}")
+        why = _unfinished(run)
     elif run.status == "diverged":
         why = "the run stopped because a number was not finite, and no analyzer looked at that"
     elif witness is not None:
@@ -114,13 +114,16 @@ def form_verdict(run: RunRecord, judged: Sequence[Judged]) -> RunVerdict:
     )
 
 
-_UNFINISHED = {
-    "running": "the run has not ended",
-    "interrupted": "the run was interrupted before its end",
-    "failed": "the run ended with an error of a plugin, which says nothing about its stability",
-}
 _SILENT = ("finite", "collapse")
 """Analyzers whose passing goes without saying."""
+
+
+def _unfinished(run: RunRecord) -> str:
+    if run.status == "failed":
+        said = "the run ended with an error, which says nothing about its stability"
+        return f"{said}: {run.why}" if run.why else said
+    known = {"running": "the run has not ended", "interrupted": "the run was interrupted before its end"}
+    return known.get(run.status, f"the run is {run.status}")
 
 
 def _outcome_first(one: Judged) -> bool:
@@ -137,7 +140,10 @@ def _rank(finding: Finding) -> int:
 
 def _witness(run: RunRecord, rough: Sequence[Finding]) -> Witness | None:
     alarms = [alarm for finding in rough for alarm in (finding.alarms or _whole(finding))]
-    witnesses = {"the loss": series(run, "loss"), "the gradient norm": gradient_norm(run)}
+    try:
+        witnesses = {"the loss": series(run, "loss"), "the gradient norm": gradient_norm(run)}
+    except (OSError, RuntimeError):  # a damaged file: what cannot be read confirms nothing
+        return None
     return corroborate(alarms, witnesses, burn_in(run.n_steps, int(run.config["steps_per_epoch"])))
 
 

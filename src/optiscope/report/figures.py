@@ -146,7 +146,8 @@ def signal_panel(
     """Draw one cell's signal against the step: 5 % quantile and batch minimum, envelope, burn-in, first alarm.
 
     `limits` are the y limits that the panels share; None gives the panel a scale of its own, linear up to one and
-    logarithmic beyond. `others` are runs of the same cell with other seeds: of each, only the running median is drawn.
+    logarithmic beyond. `others` are runs of the same cell with other seeds: of each, only the median of the envelope
+    is drawn.
     """
     figure, axes = _figure(SIZE, 1)
     ax = axes[0]
@@ -157,8 +158,8 @@ def signal_panel(
             _line(ax, other.envelope.step, other.envelope.median, color=MUTED, linewidth=0.8, linestyle="--")
     if envelope := track.envelope:
         step, median = thin(envelope.step, envelope.median)
-        low, high = median - envelope.half_width, median + envelope.half_width
-        ax.fill_between(step, low, high, color=MEDIAN, alpha=0.22, linewidth=0)
+        kept = np.searchsorted(envelope.step, step)
+        ax.fill_between(step, envelope.low[kept], envelope.high[kept], color=MEDIAN, alpha=0.22, linewidth=0)
         ax.plot(step, median, color=MEDIAN, linewidth=1.1)
     ax.axvspan(0, track.burn_in, color=MUTED, alpha=0.13, linewidth=0)
     _mark(ax, track)

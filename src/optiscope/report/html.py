@@ -14,8 +14,9 @@ from pathlib import Path
 
 import attrs
 
+from optiscope.labels import read_document
 from optiscope.report.elements import Child, Html, element
-from optiscope.report.inputs import Cell, Document, RunFile, Track, read_cells, read_characterization
+from optiscope.report.inputs import BAND, Cell, Document, RunFile, Track, read_cells
 from optiscope.report.tables import VerdictRow, analyzer_rows, command, number, verdict_rows
 
 NAME = "report.html"
@@ -27,12 +28,13 @@ _LEGEND = (
     ),
     ("minimum over the whole batch", '<path d="M0 8h28" stroke="var(--minimum)" stroke-width="2"/>'),
     (
-        "envelope: running median over 51 steps, with a band of three robust standard deviations",
+        "lower envelope as it is judged, in logits: running median in units of the running spread, "
+        f"\N{PLUS-MINUS SIGN} {BAND:g} robust standard deviations",
         '<path d="M0 2h28v12H0z" fill="var(--median)" opacity=".25"/>'
         '<path d="M0 8h28" stroke="var(--median)" stroke-width="3"/>',
     ),
     (
-        "the same median of other seeds",
+        "the same curve of other seeds",
         '<path d="M0 8h28" stroke="var(--muted)" stroke-width="2" stroke-dasharray="5 3"/>',
     ),
     ("burn-in, not judged", '<path d="M0 0h28v16H0z" fill="var(--muted)" opacity=".2"/>'),
@@ -57,9 +59,9 @@ def write_report(out: Path) -> Path:
     """Write `out`/report.html from `out`/characterization.json and the run files that it names, and return its path.
 
     Raises `UsageError` where `out` holds no characterization, `FileError` where it is damaged or the page cannot be
-    written. A run file that is missing is named in the page.
+    written. A run file that is missing or cannot be read is named in the page.
     """
-    document = read_characterization(out)
+    document = read_document(out)
     path = out / NAME
     page = render_page(document, read_cells(out, document))
     temporary = path.with_suffix(".html.tmp")
@@ -91,6 +93,7 @@ def render_page(document: Document, cells: Iterable[Cell]) -> str:
         "main",
         element("h1", "What the optimizers did to training"),
         element("p", _summary(entries)),
+        _unreadable(document),
         _verdicts(entries),
         _signals(entries),
         _training(entries),
@@ -107,6 +110,15 @@ def _summary(entries: list[_Entry]) -> str:
     runs = sum(len(entry.cell.runs) for entry in entries)
     optimizers = ", ".join(dict.fromkeys(entry.row.optimizer for entry in entries))
     return f"{_of(len(entries), 'cell')} of {optimizers} in {_of(runs, 'run')}: {counts or 'nothing was judged'}."
+
+
+def _unreadable(document: Document) -> Child:
+    """Name the files that are in no cell because they could not be read as runs."""
+    whys = [str(each.get("why")) for each in document.get("unreadable") or ()]
+    if not whys:
+        return ""
+    head = element("p", f"{_of(len(whys), 'file')} could not be read, left out of all cells:")
+    return element("section", head, element("ul", [element("li", why) for why in whys]), aria_label="Unreadable files")
 
 
 def _rank(verdict: str) -> tuple[int, str]:

@@ -7,7 +7,6 @@ verdicts are in the JSON.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +15,8 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from optiscope.analysis.envelope import WINDOW, burn_in
-from optiscope.analysis.robust import MAD_TO_SIGMA, mad, running_median
-from optiscope.errors import FileError, OptiscopeError, UsageError
+from optiscope.analysis import burn_in, lower_bound
+from optiscope.errors import OptiscopeError
 
 if TYPE_CHECKING:
     from optiscope.storage import Run
@@ -28,28 +26,31 @@ Document = Mapping[str, Any]
 """A JSON object, as `json` reads it."""
 
 BAND = 3.0
-"""Half the width of the drawn band, in robust standard deviations of the signal about its running median."""
+"""Half the width of the drawn band, in the robust standard deviations that the envelope analyzer measures."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class Envelope:
-    """The signal after the burn-in: its running median over 51 steps, [T'], and half the width of its band."""
+    """The lower envelope after the burn-in as it is judged, in logits: its median and band, [T'] each."""
 
     step: Floats
+    low: Floats
     median: Floats
-    half_width: float
+    high: Floats
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class Track:
     """What is drawn of one run: series over its steps, [T], and over its epochs, [E]; NaN where there is no value.
 
-    `signal` is the 5 % quantile of the logits of 50 images of the batch, `batch_min` the minimum over the whole
-    batch. `burn_in` steps at the beginning are not judged. `first_step` is that of the first alarm.
+    `signal` and `spread` are the 5 % quantile and the inter-quartile range of the logits of 50 images of the batch,
+    `batch_min` is the minimum over the whole batch. `burn_in` steps at the beginning are not judged. `first_step` is
+    that of the first alarm.
     """
 
     step: Floats
     signal: Floats
+    spread: Floats
     batch_min: Floats
     loss: Floats
     accuracy: Floats
@@ -61,15 +62,17 @@ class Track:
 
     @property
     def envelope(self) -> Envelope | None:
-        """The envelope of what follows the burn-in, as the analyzer forms it; None where nothing finite follows."""
-        known = np.isfinite(self.signal)
-        step, signal = self.step[known], self.signal[known]
-        judged = step > self.burn_in
-        if not judged.any():
+        """The envelope of what follows the burn-in; None where nothing does, or where the signal has no spread.
+
+        Like the analyzer it stops before the first step that is not finite. It is there for a run that is too short
+        to be judged as well.
+        """
+        bound = lower_bound(self.signal, self.spread, self.burn_in)
+        used = bound.values.size
+        if used <= self.burn_in or not np.isfinite(bound.values).all():
             return None
-        median = running_median(signal, WINDOW)[judged]
-        sigma = MAD_TO_SIGMA * float(mad(signal[judged] - median))
-        return Envelope(step=step[judged], median=median, half_width=BAND * sigma)
+        low, median, high = bound.band(BAND)
+        return Envelope(step=self.step[self.burn_in : used], low=low, median=median, high=high)
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -100,25 +103,6 @@ class Cell:
         return next(iter(alike + recorded), None)
 
 
-def read_characterization(out: Path) -> Document:
-    """Return what `out`/characterization.json holds.
-
-    `UsageError` where there is none, `FileError` where it is damaged.
-    """
-    path = out / "characterization.json"
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(
-            f"{out} holds no characterization.json: name a folder that 'optiscope characterize --out' wrote"
-        ) from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise FileError(f"{path} cannot be read ({error}): make it again with 'optiscope label {out}'") from None
-    if not isinstance(document, dict) or not isinstance(document.get("cells"), list):
-        raise FileError(f"{path} holds no list of cells: make it again with 'optiscope label {out}'")
-    return document
-
-
 def read_cells(out: Path, document: Document) -> tuple[Cell, ...]:
     """Return the cells of `document` with the runs that their paths, relative to `out`, lead to."""
     return tuple(
@@ -147,6 +131,7 @@ def _track(run: Run, first_step: int | None) -> Track:
     return Track(
         step=series(steps, "step", total),
         signal=series(steps, "logits_q05", total),
+        spread=series(steps, "logits_iqr", total),
         batch_min=series(steps, "logits_batch_min", total),
         loss=series(steps, "loss", total),
         accuracy=series(steps, "accuracy", total),
