@@ -28,8 +28,8 @@ _LEGEND = (
     ),
     ("minimum over the whole batch", '<path d="M0 8h28" stroke="var(--minimum)" stroke-width="2"/>'),
     (
-        "lower envelope as it is judged, in units of the running spread, drawn in logits: running median, and a band of "
-        f"{BAND:g} robust standard deviations",
+        "lower envelope as it is judged, in logits: running median in units of the running spread, "
+        f"\N{PLUS-MINUS SIGN} {BAND:g} robust standard deviations",
         '<path d="M0 2h28v12H0z" fill="var(--median)" opacity=".25"/>'
         '<path d="M0 8h28" stroke="var(--median)" stroke-width="3"/>',
     ),
@@ -117,7 +117,7 @@ def _unreadable(document: Document) -> Child:
     whys = [str(each.get("why")) for each in document.get("unreadable") or ()]
     if not whys:
         return ""
-    head = element("p", f"{_of(len(whys), 'file')} could not be read, and stand in no cell:")
+    head = element("p", f"{_of(len(whys), 'file')} could not be read, left out of all cells:")
     return element("section", head, element("ul", [element("li", why) for why in whys]), aria_label="Unreadable files")
 
 
