@@ -249,6 +249,28 @@ def test_ctrl_c_keeps_what_was_recorded_and_resume_goes_on(optiscope, folder):
     assert [info["status"] for info in infos(optiscope)] == ["completed", "completed"]
 
 
+def test_ctrl_c_counts_what_resume_will_keep(optiscope, folder):
+    """Of the runs with seeds 0, 1, 2 and 3 one completes, one fails, one is interrupted and one never begins."""
+    (folder / "mine.py").write_text(
+        "import signal\n"
+        "from optiscope.hooks import hookimpl\n"
+        "@hookimpl\n"
+        "def on_step(run, step):\n"
+        "    if run.seed == 1:\n"
+        "        raise ValueError('no')\n"
+        "    if run.seed == 2:\n"
+        "        signal.raise_signal(signal.SIGINT)\n"
+    )
+    words = [*GRID, "--optimizers", "sgd", "--seeds", "4", "--plugin", "mine.py", "--out", "o"]
+    outcome = optiscope("characterize", *words)
+    assert (outcome.code, outcome.out) == (130, "")
+    line = outcome.err.splitlines()[-1]
+    assert line.startswith(
+        "optiscope: interrupted: 1 of 4 runs had finished and are kept; --resume runs the others anew"
+    )
+    assert sorted(info["status"] for info in infos(optiscope)) == ["completed", "failed", "interrupted"]
+
+
 def infos(optiscope):
     """Return what `file info` says of each run file in the folder o."""
     outcomes = [optiscope("file", "info", path, "--json") for path in Path("o").glob("runs/*.h5")]

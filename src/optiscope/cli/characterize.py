@@ -58,6 +58,7 @@ def _run(
     from optiscope.cli import console, live, tables
     from optiscope.cli.run import Interrupted
     from optiscope.sweep.folder import default_folder
+    from optiscope.sweep.run import is_finished
 
     out = out or default_folder()
     with live.watch(console.stderr()) as watcher:
@@ -68,7 +69,8 @@ def _run(
         except KeyboardInterrupt:
             if not out.exists():
                 raise KeyboardInterrupt("nothing was written") from None
-            kept = f"{watcher.finished} of {watcher.runs} runs had finished and are kept; --resume runs the others anew"
+            finished = sum(map(is_finished, out.glob("runs/*.h5")))
+            kept = f"{finished} of {watcher.runs} runs had finished and are kept; --resume runs the others anew"
             raise Interrupted(kept, out) from None
     tables.show_verdicts(out, json)
     page = report.write_report(out)

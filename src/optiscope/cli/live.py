@@ -33,15 +33,13 @@ WIDE_GAP = 2
 
 
 class Watcher:
-    """Takes progress; `finished` of `runs` are over as far as it was told."""
+    """Takes progress; `runs` are in the grid, 0 before it was told."""
 
-    finished = 0
     runs = 0
 
     def __call__(self, progress: GridProgress) -> None:
         """Take note of `progress`."""
         self.runs = sum(cell.runs for cell in progress.cells)
-        self.finished = sum(cell.finished for cell in progress.cells)
 
 
 class LiveWatcher(Watcher):

@@ -70,7 +70,7 @@ def characterize(
     folder = Path(out) if out is not None else default_folder()
     with workers:
         run_folder = open_folder(folder, grid, host.active, resume, overwrite)
-        finished = {run.info.run_id for run in runs if _finished(run_folder / f"{run.info.run_id}.h5")}
+        finished = {run.info.run_id for run in runs if is_finished(run_folder / f"{run.info.run_id}.h5")}
         watch = Watch(runs, run_folder)
         watch.skip(finished)
         pending = [run for run in runs if run.info.run_id not in finished]
@@ -172,7 +172,7 @@ def _told(error: BaseException | None) -> str:
     return "none" if error is None else " ".join(f"{type(error).__name__}: {error}".split())
 
 
-def _finished(path: Path) -> bool:
+def is_finished(path: Path) -> bool:
     """Say whether a run file holds a run that need not be trained again; one that failed is."""
     if not path.exists():
         return False
