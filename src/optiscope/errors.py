@@ -21,7 +21,7 @@ class DataError(UsageError):
 
 
 class FileError(OptiscopeError):
-    """A run file cannot be written, or is not a run file that can be read."""
+    """A file or folder of results cannot be written, or is not one that can be read."""
 
 
 class PluginError(OptiscopeError):

@@ -49,7 +49,7 @@ def test_what_the_disk_refuses_is_said_in_a_sentence(tmp_path, info, signals, ki
         writer.finish(kit.result(info, 0))
     before = path.read_bytes()
     monkeypatch.setattr(os, function, refuse(number))
-    with pytest.raises(FileError, match=f"cannot write the run file {path} .*{said}"):
+    with pytest.raises(FileError, match=f"cannot write {path} .*{said}"):
         RunWriter.create(path, info, signals, overwrite=True)
     monkeypatch.undo()
     assert path.read_bytes() == before
@@ -127,7 +127,7 @@ def test_a_full_disk_is_an_exception_that_names_the_path(tmp_path, kit, limit):
     command = [sys.executable, "-c", FULL, str(kit.folder), str(tmp_path / "run.h5"), str(limit)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 3, done.stderr
-    assert f"cannot write the run file {tmp_path / 'run.h5'} (File too large)" in done.stdout
+    assert f"cannot write {tmp_path / 'run.h5'} (File too large)" in done.stdout
     assert os.listdir(tmp_path) == []
 
 

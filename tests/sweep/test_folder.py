@@ -142,6 +142,6 @@ def test_overwrite_touches_nothing_while_another_process_writes(tmp_path):
 def test_what_cannot_be_removed_is_one_sentence(tmp_path):
     out = begun(tmp_path)
     (out / "runs" / "a.h5").mkdir()
-    with pytest.raises(FileError, match="cannot write to") as raised:
+    with pytest.raises(FileError, match=r"cannot write .*Is a directory") as raised:
         open_folder(out, GRID, PLUGINS, overwrite=True)
     assert str(out) in str(raised.value)

@@ -20,6 +20,7 @@ import numpy as np
 
 from optiscope.data.base import SHAPE, Dataset, Images, Labels, Pixels
 from optiscope.errors import DataError, UsageError
+from optiscope.whole import write_whole
 
 FOLDER = "cifar-10-batches-bin"
 TRAIN_FILES = tuple(f"data_batch_{i}.bin" for i in range(1, 6))
@@ -92,19 +93,7 @@ def write_records(path: Path, images: Pixels, labels: Labels) -> None:
     records = np.empty((len(labels), _RECORD), dtype=np.uint8)
     records[:, 0] = labels
     records[:, 1:] = images.transpose(0, 3, 1, 2).reshape(len(labels), -1)
-    _write(path, records.tobytes())
-
-
-def _write(path: Path, data: bytes) -> None:
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_bytes(data)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise DataError(
-            f"{path} cannot be written ({error.strerror}): choose a folder with room to write in"
-        ) from error
+    write_whole(path, records.tobytes())
 
 
 def _read_names(folder: Path) -> tuple[str, ...]:
@@ -204,7 +193,7 @@ def make(dest: str | os.PathLike[str], dataset: Dataset) -> Path:
     ):
         write_records(folder / name, images.train_images[part], images.train_labels[part])
     write_records(folder / TEST_FILE, images.test_images, images.test_labels)
-    _write(folder / NAMES_FILE, ("\n".join(images.class_names) + "\n").encode())
+    write_whole(folder / NAMES_FILE, ("\n".join(images.class_names) + "\n").encode())
     return folder
 
 

@@ -19,6 +19,7 @@ from optiscope.analysis import Finding
 from optiscope.errors import FileError, UsageError
 from optiscope.labels.cells import Cell, Probability
 from optiscope.labels.verdict import RunVerdict
+from optiscope.whole import write_whole
 
 SCHEMA_VERSION = 1
 FILE_NAME = "characterization.json"
@@ -57,18 +58,7 @@ class Characterization:
     def write(self, path: str | os.PathLike[str]) -> Path:
         """Write the document, whole or not at all, and return its path; in a folder it is characterization.json."""
         path = _document(path)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            with temporary.open("w", encoding="utf-8") as file:
-                file.write(self.to_json())
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise FileError(
-                f"{path} cannot be written ({error.strerror}): make room or choose another folder"
-            ) from error
+        write_whole(path, self.to_json())
         return path
 
     @classmethod

@@ -18,6 +18,7 @@ from optiscope.labels import read_document
 from optiscope.report.elements import Child, Html, element
 from optiscope.report.inputs import BAND, Cell, Document, RunFile, Track, read_cells
 from optiscope.report.tables import VerdictRow, analyzer_rows, command, number, verdict_rows
+from optiscope.whole import write_whole
 
 NAME = "report.html"
 
@@ -64,14 +65,7 @@ def write_report(out: Path) -> Path:
     document = read_document(out)
     path = out / NAME
     page = render_page(document, read_cells(out, document))
-    temporary = path.with_suffix(".html.tmp")
-    try:
-        temporary.write_text(page, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        from optiscope.errors import FileError
-
-        raise FileError(f"{path} cannot be written ({error.strerror}): make room or make the folder writable") from None
+    write_whole(path, page)
     return path
 
 

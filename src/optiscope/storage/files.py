@@ -11,35 +11,14 @@ import errno
 import fcntl
 import os
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from optiscope.errors import FileError
 
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 _NO_RESERVE = (errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS, errno.EPERM)
-_MEND = {
-    errno.ENOSPC: "free some space, or choose a folder on another disk",
-    errno.EDQUOT: "free some of your quota, or choose a folder on another disk",
-    errno.EFBIG: "raise the limit on file sizes (ulimit -f), or choose a folder on another file system",
-    errno.EACCES: "choose a folder that you may write to",
-    errno.EPERM: "choose a folder that you may write to",
-    errno.EROFS: "choose a folder that you may write to",
-    errno.ENOTDIR: "choose another folder: a file is in the way",
-    errno.EEXIST: "choose another folder: a file is in the way",
-}
-
-
-@contextmanager
-def telling(path: Path) -> Iterator[None]:
-    """Turn an OSError into a FileError that names `path` and says how to mend it."""
-    try:
-        yield
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        mend = _MEND.get(error.errno or 0, "see that the disk and its folder are in order")
-        raise FileError(f"cannot write the run file {path} ({reason}): {mend}") from error
 
 
 def publish(path: Path, data: bytes, check: Callable[[Path], None] = lambda _: None) -> None:

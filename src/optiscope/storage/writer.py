@@ -30,6 +30,7 @@ import numpy.typing as npt
 from optiscope.errors import FileError, PluginError
 from optiscope.records import EpochRecord, RunInfo, RunResult, Signal
 from optiscope.storage import files, image, schema
+from optiscope.whole import telling
 
 COMMIT_STEPS = 10
 COMMIT_SECONDS = 1.0
@@ -131,7 +132,7 @@ class RunWriter:
         path = Path(path)
         layout = schema.layout(info, signals)
         root = schema.root_attributes(info)
-        with files.telling(path):
+        with telling(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             lock = files.Lock(path)
             try:
@@ -204,7 +205,7 @@ class RunWriter:
                 "wall_time": float(result.wall_time),
                 "digest": result.digest,
             }
-            with files.telling(self.path):
+            with telling(self.path):
                 values = {track.dataset.path: track.read(self._descriptor) for track in self._tracks}
                 values[schema.RUN_STATE] = self._state()
                 cut = tuple(
@@ -271,7 +272,7 @@ class RunWriter:
     def _commit(self, durable: bool = False) -> None:
         """Write the waiting rows, then the record that vouches for them; `durable` fsyncs after each of the two."""
         ends = [schema.rows(track.every, self._n_steps, self._n_epochs) for track in self._tracks]
-        with files.telling(self.path):
+        with telling(self.path):
             for track, end in zip(self._tracks, ends, strict=True):
                 track.write(self._descriptor, end)
             if durable:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,10 @@ from typing import Any
 import attrs
 
 from optiscope.config import GridConfig
-from optiscope.errors import FileError, UsageError
+from optiscope.errors import UsageError
 from optiscope.records import PluginInfo
 from optiscope.storage.files import Lock
+from optiscope.whole import telling, write_whole
 
 AXES = ("optimizers", "batch_sizes", "lrs", "seeds")
 GRID = "grid.json"
@@ -60,13 +60,11 @@ def open_folder(
             "or choose another --out"
         )
     runs = out / "runs"
-    try:
+    with telling(out):
         if overwrite:
             _clear(out)
         runs.mkdir(parents=True, exist_ok=True)
-        write_text(out / GRID, json.dumps(asked, indent=2) + "\n")
-    except OSError as error:
-        raise FileError(f"cannot write to {out} ({error.strerror}): choose another --out or mend the folder") from error
+    write_whole(out / GRID, json.dumps(asked, indent=2) + "\n")
     return runs
 
 
@@ -98,13 +96,6 @@ def check_resume(out: Path, asked: Mapping[str, Any]) -> None:
         now = asked["plugins"].get(name, "not there")
         if now != version:
             raise UsageError(f"--resume: plugin {name} was {version} in {out} and is {now} now: use another --out")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)
 
 
 def _describe(grid: GridConfig, plugins: Iterable[PluginInfo]) -> dict[str, Any]:
