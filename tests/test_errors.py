@@ -24,3 +24,15 @@ def test_a_data_error_is_a_usage_error_and_all_are_ours():
         assert issubclass(kind, errors.OptiscopeError)
     assert not issubclass(errors.FileError, errors.UsageError)
     assert not issubclass(errors.PluginError, errors.UsageError)
+
+
+def test_what_somebody_elses_code_raised_is_told_with_its_place():
+    def theirs():
+        return {}["nope"]
+
+    with pytest.raises(KeyError) as raised:
+        theirs()
+    line = raised.value.__traceback__.tb_next.tb_lineno
+    assert errors.told(raised.value) == f"KeyError: 'nope' (test_errors.py, line {line})"
+    assert errors.told(errors.UsageError("a sentence")) == "a sentence"
+    assert errors.told(ValueError("two\nlines")) == "ValueError: two lines"

@@ -50,3 +50,7 @@ def __getattr__(name: str) -> Any:
     if name not in _ROOMS:
         raise AttributeError(f"module 'optiscope' has no attribute {name!r}")
     return getattr(importlib.import_module(f"optiscope.{_ROOMS[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -5,7 +5,9 @@ as it stands. Divergence of a training run is not in this list: it is a result, 
 """
 
 import difflib
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class OptiscopeError(Exception):
@@ -37,3 +39,17 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean '{near[0]}'? " if near else ""
     return UsageError(f"unknown {kind} '{name}': {hint}known: {', '.join(names) or 'none'}")
+
+
+def told(error: BaseException) -> str:
+    """Return what somebody else's code raised in one line, with the place in that code where it happened.
+
+    The place is the deepest one outside this package and outside installed libraries, if there is one.
+    """
+    if isinstance(error, OptiscopeError):
+        return str(error)
+    ours = str(Path(__file__).parent)
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [frame for frame in frames if not frame.filename.startswith((ours, "<")) and "numpy" not in frame.filename]
+    where = f" ({Path(theirs[-1].filename).name}, line {theirs[-1].lineno})" if theirs else ""
+    return " ".join(f"{type(error).__name__}: {error}{where}".split())

@@ -20,7 +20,7 @@ def run():
         "update_norm": np.ones((400, 3)),
         "accuracy": np.full(400, np.nan),
     }
-    return SimpleNamespace(status="completed", n_steps=400, steps=steps, config={"steps_per_epoch": 150})
+    return SimpleNamespace(status="completed", why="", n_steps=400, steps=steps, config={"steps_per_epoch": 150})
 
 
 def test_there_are_four_and_each_says_what_it_is():
@@ -63,7 +63,7 @@ def test_envelope_drops_an_epoch(run):
 
 
 def test_series_that_are_not_there_are_undecided():
-    run = SimpleNamespace(status="completed", n_steps=0, steps={}, config={"steps_per_epoch": 10})
+    run = SimpleNamespace(status="completed", why="", n_steps=0, steps={}, config={"steps_per_epoch": 10})
     assert {analyzer().analyze(run).result for analyzer in ANALYZERS} == {"undecided"}
 
 

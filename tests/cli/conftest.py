@@ -75,7 +75,8 @@ WHY = "envelope: 37 of 340 steps lie outside the band about the running median, 
 
 
 def cell(optimizer: str, batch_size: int, verdict: str = "unstable", seeds: int = 1, **fields: Any) -> dict[str, Any]:
-    runs = [{"run_id": f"r{seed}", "seed": seed, "verdict": verdict, "why": WHY} for seed in range(seeds)]
+    base = {"status": "completed", "verdict": verdict, "why": WHY}
+    runs = [base | {"run_id": f"r{seed}", "seed": seed} for seed in range(seeds)]
     counts = {"unstable": seeds, "decided": seeds, "undecided": 0, "mean": 0.5, "low": 0.1, "high": 0.9}
     base = {"optimizer": optimizer, "batch_size": batch_size, "lr": 0.01, "reduction": "mean", "verdict": verdict}
     return base | {"p_unstable": counts, "runs": runs} | fields

@@ -108,3 +108,13 @@ def test_a_full_disk_for_results_is_one_line():
     assert done.returncode == 2
     assert done.stderr.startswith("optiscope: no space left on device")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "flag", ["--batch-sizes", "--steps", "--epochs", "--seeds", "--jobs", "--threads", "--train-samples"]
+)
+@pytest.mark.parametrize("value", ["2.5", "1e3", "1_0", "two"])
+def test_whole_numbers_are_not_rounded(refused, flag, value):
+    assert refused("characterize", flag, value) == (
+        f"{flag} takes whole numbers, not '{value}': write 100, for example"
+    )

@@ -69,7 +69,7 @@ def test_table_on_stdout_and_the_rest_on_stderr(optiscope, fake):
     assert [line.split()[0] for line in outcome.out.splitlines()] == ["optimizer", "sgd", "adam"]
     assert outcome.err.splitlines()[-2:] == [
         "Everything is in o: open o/report.html.",
-        "Judge again: optiscope label o   More seeds: repeat with --seeds 5 --out o --resume",
+        "Judge again: optiscope label o   More seeds: the same command, --seeds N --out o --resume",
     ]
 
 

@@ -299,3 +299,38 @@ def test_a_full_disk_is_one_line_and_earlier_runs_stay(optiscope, folder):
     assert list(Path("o").glob("runs/*.h5")) == [path]
     assert path.read_bytes() == before
     assert [info["status"] for info in infos(optiscope)] == ["completed"]
+
+
+def test_what_a_plugin_prints_and_which_runs_failed_go_to_stderr(optiscope, folder):
+    (folder / "loud.py").write_text(
+        "from optiscope.hooks import hookimpl\n"
+        "from optiscope.optim import SGD\n"
+        "class Breaks(SGD):\n"
+        "    name = 'breaks'\n"
+        "    def update(self, params, grads, state, step):\n"
+        "        return {}['nope']\n"
+        "@hookimpl\n"
+        "def optiscope_optimizers():\n"
+        "    return [Breaks]\n"
+        "@hookimpl\n"
+        "def on_run_start():\n"
+        "    print('loud')\n"
+    )
+    words = "--model quadratic --plugin loud.py --optimizers sgd breaks --batch-sizes 1 --steps 5 --out o --json"
+    for executor in ("in-process", "processes"):
+        outcome = optiscope("characterize", *words.split(), "--executor", executor, "--overwrite")
+        assert outcome.code == 0
+        assert [cell["optimizer"] for cell in json.loads(outcome.out)["cells"]] == ["sgd", "breaks"]
+        assert "KeyError: 'nope' (loud.py, line 6)" in outcome.err
+        assert "1 of 2 runs failed or did not end" in outcome.err
+
+
+def test_a_folder_is_judged_again_without_the_plugin_files_it_was_made_with(optiscope, folder):
+    (folder / "empty.py").write_text("from optiscope.hooks import hookimpl\n@hookimpl\ndef on_run_start():\n    pass\n")
+    words = "--model quadratic --optimizers sgd --batch-sizes 1 --steps 5 --out o --executor in-process"
+    optiscope("characterize", *words.split(), "--plugin", "empty.py")
+    assert optiscope("label", "o", "--plugin", "empty.py").code == 0
+    (folder / "empty.py").unlink()
+    outcome = optiscope("label", "o")
+    assert outcome.code == 0
+    assert "empty.py is not there any more" in outcome.err

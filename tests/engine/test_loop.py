@@ -201,6 +201,21 @@ class Fails(Optimizer):
         raise RuntimeError("on purpose")
 
 
+class ReturnsParameters(SGD):
+    name = "fails"
+
+    def update(self, params, grads, state, step):
+        """Fail on purpose: the classic mistake."""
+        return params.flat - self.lr * grads.flat
+
+
+class GivesNaN(SGD):
+    name = "gives-nan"
+
+    def update(self, params, grads, state, step):
+        params.flat[...] = np.nan
+
+
 class FailsAtInit(SGD):
     name = "fails"
 
@@ -266,6 +281,21 @@ def test_what_a_plugin_raises_fails_the_run_with_its_name(plugin, changes, part)
     assert "on purpose" in result.why
     assert watcher.calls[-2:] == [("on_run_error", result.why), ("on_run_end", "failed")]
     assert sink.result == result
+
+
+def test_an_update_that_returns_something_fails_the_run_and_says_what_it_must_do():
+    host = host_with(brings("optimizers", ReturnsParameters))
+    result = train(RunConfig(model="quadratic", optimizer="fails", steps=3), host)
+    assert result.status == "failed"
+    assert "update must change params in place and return nothing" in result.why
+
+
+def test_a_diverged_run_says_what_was_not_finite():
+    host = host_with(brings("optimizers", GivesNaN))
+    result = train(RunConfig(model="quadratic", optimizer="gives-nan", steps=3), host)
+    assert (result.status, result.why) == ("diverged", "a parameter is not finite at step 1")
+    result = train(RunConfig(model="quadratic", lr=1e30, steps=3))
+    assert (result.status, result.why) == ("diverged", "the loss is not finite at step 2")
 
 
 def test_a_recorder_that_cannot_say_what_it_records_is_named_before_anything_runs():

@@ -289,3 +289,11 @@ def test_a_run_is_judged_by_all_installed_analyzers_whether_opened_or_by_its_pat
     assert {finding.name for finding in verdict.findings} == set(create_manager().pieces("analyzers"))
     with optiscope.open_run(path) as run:
         assert optiscope.label(run) == verdict
+
+
+def test_a_run_that_diverged_is_explained_by_its_own_sentence(tmp_path):
+    path = tmp_path / "run.h5"
+    config = optiscope.RunConfig(model="quadratic", lr=1e30, steps=9)
+    train(config, open_sink=lambda info, signals: RunWriter.create(path, info, signals))
+    verdict = optiscope.label(path)
+    assert (verdict.why, verdict.first_step) == ("the loss is not finite at step 2", 2)

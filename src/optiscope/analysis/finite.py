@@ -20,11 +20,13 @@ def first_non_finite(values: npt.NDArray[np.floating]) -> int | None:
     return int(np.argmax(bad)) + 1 if bad.any() else None
 
 
-def finite(arrays: Mapping[str, npt.NDArray[np.floating]], diverged: bool = False) -> Finding:
+def finite(arrays: Mapping[str, npt.NDArray[np.floating]], diverged: bool = False, said: str = "") -> Finding:
     """Judge whether all `arrays` (name to [T] or [T, ...], one row a step) are finite.
 
     `diverged` is what the run itself says: it stops at the first number that is not finite, which may be a
-    parameter's and then is in no recorded series. The statistic is the first bad step; there is no limit.
+    parameter's and then is in no recorded series. `said` is its own sentence on that, which knows best: in the last
+    row of such a run, series that could not be recorded any more are not finite either. The statistic is the first bad
+    step; there is no limit.
     """
     n_steps = max((len(values) for values in arrays.values()), default=0)
     steps = (1, n_steps) if n_steps else None
@@ -34,7 +36,9 @@ def finite(arrays: Mapping[str, npt.NDArray[np.floating]], diverged: bool = Fals
             return Finding(name="finite", rule_version=RULE, result="undecided", why="no step was recorded")
         why = f"every recorded number is finite over {n_steps} steps"
         return Finding(name="finite", rule_version=RULE, result="pass", steps=steps, why=why)
-    if bad:
+    if diverged and said:
+        first, why = n_steps, said
+    elif bad:
         name = min(bad, key=lambda key: bad[key])
         first, why = bad[name], f"{name} is not finite at step {bad[name]}"
     else:

@@ -23,7 +23,8 @@ class Finite:
     def analyze(self, run: RunRecord) -> Finding:
         """Judge the numbers, and what the run itself says of how it ended."""
         names = ("loss", "grad_norm", "update_norm")
-        return analysis.finite({name: series(run, name) for name in names}, diverged=run.status == "diverged")
+        recorded = {name: series(run, name) for name in names}
+        return analysis.finite(recorded, diverged=run.status == "diverged", said=run.why)
 
 
 class Collapse:

@@ -72,7 +72,11 @@ class Processes(Executor):
 
 
 def prepare_worker() -> None:
-    """Make this process a good worker: deaf to Ctrl-C, which its parent handles, and gone when its parent is."""
+    """Make this process a good worker: deaf to Ctrl-C, which its parent handles, and gone when its parent is.
+
+    What a plugin prints goes to stderr: stdout belongs to the parent's results.
+    """
+    os.dup2(2, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from optiscope.cli.app import command
-from optiscope.cli.options import JSON, OUTPUT, PIECES, GridFlags, flag, grid_config
+from optiscope.cli.options import JSON, OUTPUT, PIECES, WHOLE, GridFlags, flag, grid_config
 from optiscope.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 def characterize(
     *,
     flags: GridFlags | None = None,
-    jobs: Annotated[int | None, flag(PIECES, "Runs at the same time.", "N", "one a core")] = None,
+    jobs: Annotated[int | None, flag(PIECES, "Runs at the same time.", "N", "one a core"), WHOLE] = None,
     executor: Annotated[str, flag(PIECES, "What runs them.", "NAME", True)] = "processes",
     config: Annotated[Path | None, flag(OUTPUT, "A TOML file with these options; flags win over it.", "FILE")] = None,
     out: Annotated[Path | None, flag(OUTPUT, "The folder to write.", "DIR", "a new dated folder")] = None,
@@ -61,7 +63,7 @@ def _run(
     from optiscope.sweep.run import is_finished
 
     out = out or default_folder()
-    with live.watch(console.stderr()) as watcher:
+    with live.watch(console.stderr()) as watcher, contextlib.redirect_stdout(sys.stderr):
         try:
             sweep.characterize(
                 grid, out, jobs=jobs, executor=executor, resume=resume, overwrite=overwrite, on_progress=watcher
@@ -74,7 +76,7 @@ def _run(
             raise Interrupted(kept, out) from None
     tables.show_verdicts(out, json)
     page = report.write_report(out)
-    console.show(console.stderr(), *tables.what_next(out, page))
+    console.show(console.stderr(), *tables.not_ended(out), *tables.what_next(out, page))
 
 
 def _list_runs(grid: GridConfig, json: bool) -> None:

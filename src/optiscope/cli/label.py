@@ -33,19 +33,22 @@ def label(
     """
     from optiscope.cli import console, tables
     from optiscope.engine import host_for
-    from optiscope.labels import build_analyzers, label_folder
+    from optiscope.labels import FILE_NAME, build_analyzers, label_folder
 
     grid = read_folder(out)
+    there = tuple(path for path in grid.plugins if Path(path).is_file())
+    for path in sorted(set(grid.plugins) - set(there)):
+        console.show(console.stderr(), f"The plugin file {path} is not there any more; judging without it.")
     changes: dict[str, Any] = {
         "options": lay_over(grid.options, parse_options(options)),
-        "plugins": grid.plugins + files,
+        "plugins": tuple(dict.fromkeys(there + files)),
         "block": grid.block + block,
         "strict": strict,
     }
     grid = attrs.evolve(grid, **changes)
     label_folder(out, build_analyzers(host_for(grid), grid.options), order=grid.optimizers).write(out)
     tables.show_verdicts(out, json)
-    console.show(console.stderr(), f"Written to {out / tables.VERDICTS}; draw it again: optiscope report {out}")
+    console.show(console.stderr(), f"Written to {out / FILE_NAME}; draw it again: optiscope report {out}")
 
 
 def read_folder(out: Path) -> GridConfig:

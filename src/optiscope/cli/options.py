@@ -7,12 +7,14 @@ layers, each winning over the one before: the defaults of `GridConfig`, the file
 
 from __future__ import annotations
 
+import re
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import attrs
-from cyclopts import Group, Parameter
+from cyclopts import Group, Parameter, Token
 
 from optiscope.config import DEFAULT_STEPS, GridConfig, Options, Value
 from optiscope.errors import UsageError
@@ -28,6 +30,25 @@ def flag(
 ) -> Parameter:
     """Return how a flag is shown: where, what it is for, and its default."""
     return Parameter(group=group, help=help_text, metavar=metavar, show_default=default, **more)
+
+
+def whole(kind: Any, tokens: Sequence[Token]) -> Any:
+    """Return the whole numbers that were typed: a tuple of them for an option that takes several, else the one.
+
+    Without this, 2.5 would be taken for 2.
+    """
+    numbers = tuple(map(_whole, tokens))
+    several = any(get_origin(choice) is tuple for choice in (kind, *get_args(kind)))
+    return numbers if several else numbers[0]
+
+
+def _whole(token: Token) -> int:
+    if not re.fullmatch(r"[+-]?[0-9]+", token.value):
+        raise UsageError(f"{token.keyword} takes whole numbers, not '{token.value}': write 100, for example")
+    return int(token.value)
+
+
+WHOLE = Parameter(converter=whole)
 
 
 def default_of(field: str) -> str:
@@ -56,13 +77,15 @@ class GridFlags:
         tuple[str, ...] | None, _grid("optimizers", "Optimizers to compare, separated by spaces.", "NAME...", GRID)
     ] = None
     batch_sizes: Annotated[
-        tuple[int, ...] | None, _grid("batch_sizes", "Images in a batch; every optimizer runs at each.", "N...", GRID)
+        tuple[int, ...] | None,
+        _grid("batch_sizes", "Images in a batch; every optimizer runs at each.", "N...", GRID),
+        WHOLE,
     ] = None
     lrs: Annotated[
         tuple[float, ...] | None,
         flag(GRID, "Learning rates; every optimizer runs at each.", "LR...", "each optimizer's own"),
     ] = None
-    seeds: Annotated[int | None, _grid("seeds", "Runs in a cell, with seeds 0, 1, 2 ...", "N", GRID)] = None
+    seeds: Annotated[int | None, _grid("seeds", "Runs in a cell, with seeds 0, 1, 2 ...", "N", GRID), WHOLE] = None
 
     data: Annotated[
         str | None,
@@ -76,11 +99,11 @@ class GridFlags:
     model: Annotated[
         str | None, _grid("model", "The network: 'small-cnn' is quick, 'paper-cnn' is the paper's.", "NAME")
     ] = None
-    steps: Annotated[int | None, flag(RUN, "Updates in a run; epochs repeat as needed.", "N", str(DEFAULT_STEPS))] = (
-        None
-    )
-    epochs: Annotated[int | None, flag(RUN, "Whole epochs in a run, instead of --steps.", "N")] = None
-    train_samples: Annotated[int | None, flag(RUN, "Use only the first N training images.", "N", "all")] = None
+    steps: Annotated[
+        int | None, flag(RUN, "Updates in a run; epochs repeat as needed.", "N", str(DEFAULT_STEPS)), WHOLE
+    ] = None
+    epochs: Annotated[int | None, flag(RUN, "Whole epochs in a run, instead of --steps.", "N"), WHOLE] = None
+    train_samples: Annotated[int | None, flag(RUN, "Use only the first N training images.", "N", "all"), WHOLE] = None
     reduction: Annotated[
         Literal["mean", "sum"] | None,
         _grid("reduction", "How the loss is reduced over a batch before its gradient; the paper's own program sums."),
@@ -93,7 +116,7 @@ class GridFlags:
 
     options: Annotated[tuple[str, ...] | None, SET] = None
     kernels: Annotated[str | None, _grid("kernels", "The implementation of the layers.", "NAME", PIECES)] = None
-    threads: Annotated[int | None, _grid("threads", "BLAS threads in a worker.", "N", PIECES)] = None
+    threads: Annotated[int | None, _grid("threads", "BLAS threads in a worker.", "N", PIECES), WHOLE] = None
     plugins: Annotated[tuple[str, ...] | None, FILES] = None
     block: Annotated[tuple[str, ...] | None, BLOCK] = None
     strict: Annotated[bool | None, STRICT] = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,11 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from optiscope.cli import console
+from optiscope.labels import FILE_NAME, read_document
 
 if TYPE_CHECKING:
     from optiscope.records import RunInfo
 
-VERDICTS = "characterization.json"
 STYLES = {"stable": "green", "unstable": "bold red", "undecided": "yellow"}
 
 
@@ -34,7 +35,7 @@ def show_verdicts(out: Path, as_json: bool) -> None:
 
     Run files that could not be judged are named on stderr.
     """
-    text = (out / VERDICTS).read_text(encoding="utf-8")
+    text = (out / FILE_NAME).read_text(encoding="utf-8")
     document = json.loads(text)
     if as_json:
         sys.stdout.write(text)
@@ -62,10 +63,18 @@ def verdicts(document: Mapping[str, Any]) -> Table:
 
 def what_next(out: Path, page: Path) -> tuple[str, str]:
     """Return two lines: where the files are, and what to do with them."""
+    folder = shlex.quote(str(out))
     return (
-        f"Everything is in {out}: open {page}.",
-        f"Judge again: optiscope label {out}   More seeds: repeat with --seeds 5 --out {out} --resume",
+        f"Everything is in {folder}: open {shlex.quote(str(page))}.",
+        f"Judge again: optiscope label {folder}   More seeds: the same command, --seeds N --out {folder} --resume",
     )
+
+
+def not_ended(out: Path) -> list[str]:
+    """Return a line if runs failed or never came to their end, and nothing otherwise."""
+    runs = [run for cell in read_document(out)["cells"] for run in cell["runs"]]
+    bad = [run for run in runs if run["status"] not in ("completed", "diverged")]
+    return [f"{len(bad)} of {len(runs)} runs failed or did not end; --resume runs them again."] if bad else []
 
 
 PLAN = ("run_id", "optimizer", "batch_size", "lr", "seed", "steps", "model", "data")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from optiscope.errors import PluginError
+from optiscope.errors import PluginError, told
 from optiscope.hooks import KINDS, PluginHost
 
 
@@ -17,6 +17,4 @@ def blamed(host: PluginHost, kind: str, name: str, step: int | None = None) -> I
     except Exception as error:
         plugin = host.pieces(kind)[name].plugin
         when = "" if step is None else f" at step {step}"
-        raise PluginError(
-            f"{KINDS[kind]} '{name}' of plugin '{plugin}' failed{when}: {type(error).__name__}: {error}"
-        ) from error
+        raise PluginError(f"{KINDS[kind]} '{name}' of plugin '{plugin}' failed{when}: {told(error)}") from error

@@ -82,14 +82,14 @@ class Loop:
             with np.errstate(all="ignore"):
                 self._notify("on_run_start", run=self._info)
                 self._begin()
-                bad_step = self._train()
+                bad = self._train()
         except (PluginError, FileError, OSError) as error:
             return self._result("failed", str(error)), error
         except KeyboardInterrupt:
             return self._result("interrupted", f"interrupted after step {self._steps}"), None
         self._digest = self._trainer.digest()
-        if bad_step is not None:
-            return self._result("diverged", f"not finite at step {bad_step}", bad_step), None
+        if bad:
+            return self._result("diverged", f"{bad} is not finite at step {self._steps}", self._steps), None
         return self._result("completed"), None
 
     def _result(self, status: Status, why: str = "", bad_step: int | None = None) -> RunResult:
@@ -114,39 +114,39 @@ class Loop:
         self._params = self._trainer.params.readonly()
         self._grads = self._trainer.grads.readonly()
 
-    def _train(self) -> int | None:
-        """Take all steps; return the first that was not finite, if one was."""
+    def _train(self) -> str:
+        """Take all steps; return what was not finite at the last one, or an empty string."""
         steps, per_epoch = self._info.steps, self._info.steps_per_epoch
         for step in range(1, steps + 1):
             ends_epoch = step % per_epoch == 0 or step == steps
-            taken, finite = self._step(step, ends_epoch)
+            taken, bad = self._step(step, ends_epoch)
             self._steps = step
-            if not finite:
-                return step
+            if bad:
+                return bad
             if ends_epoch:
                 self._end_epoch(step, taken)
-        return None
+        return ""
 
-    def _step(self, step: int, ends_epoch: bool) -> tuple[Taken, bool]:
+    def _step(self, step: int, ends_epoch: bool) -> tuple[Taken, str]:
         trainer, info, recording = self._trainer, self._info, self._recording
         done = trainer.forward(step)
         self._notify("on_forward", run=info, step=step, logits=readonly(done.output.output.array), loss=done.loss)
-        lr, taken, finite = math.nan, Taken(), math.isfinite(done.loss)
-        if finite:
+        lr, taken, bad = math.nan, Taken(), "" if math.isfinite(done.loss) else "the loss"
+        if not bad:
             trainer.backward(done)
             self._notify("on_backward", run=info, step=step, grads=self._grads)
-            finite = all_finite(trainer.grads)
-        if finite:
+            bad = "" if all_finite(trainer.grads) else "the gradient"
+        if not bad:
             if recording is not None:
                 recording.before_update(step, ends_epoch)
             lr = trainer.update(step)
             views = {name: readonly(array) for name, array in trainer.state.items()}
             self._notify("on_step", run=info, step=step, params=self._params, state=views)
-            finite = all_finite(trainer.params)
-        if finite and recording is not None:
+            bad = "" if all_finite(trainer.params) else "a parameter"
+        if not bad and recording is not None:
             taken = recording.after_step(step, ends_epoch, done)
         self._write_step(step, done, lr, taken)
-        return taken, finite
+        return taken, bad
 
     def _write_step(self, step: int, done: Pass, lr: float, taken: Taken) -> None:
         if self._sink is not None:

@@ -80,7 +80,9 @@ class Trainer:
             factor = run.schedule.factor(step, run.info.steps)
             run.optimizer.lr = run.info.lr * factor
         with self._optimizer(step):
-            run.optimizer.update(self.params, self.grads, self.state, step)
+            returned: Any = run.optimizer.update(self.params, self.grads, self.state, step)  # type: ignore[func-returns-value]
+            if returned is not None:
+                raise TypeError("update must change params in place and return nothing (params.flat -= ...)")
         return run.optimizer.lr
 
     def digest(self) -> str:

@@ -23,7 +23,7 @@ from typing import Any
 import attrs
 import pluggy
 
-from optiscope.errors import OptiscopeError, PluginError, UsageError, unknown
+from optiscope.errors import PluginError, UsageError, told, unknown
 from optiscope.hooks import discovery, specs
 from optiscope.hooks.discovery import Candidate, PluginState
 from optiscope.hooks.markers import PROJECT
@@ -114,7 +114,7 @@ class PluginHost:
             try:
                 call()
             except Exception as error:
-                raise PluginError(f"plugin '{plugin}' failed in {hook}: {_told(error)}") from error
+                raise PluginError(f"plugin '{plugin}' failed in {hook}: {told(error)}") from error
 
     def notify_all(self, hook: str, **arguments: Any) -> None:
         """Call a lifecycle hook in every plugin; what they raise becomes one warning, after the last was called."""
@@ -123,7 +123,7 @@ class PluginHost:
             try:
                 call()
             except Exception as error:  # the run has ended: nothing may keep the others from hearing so
-                failures.append(f"plugin '{plugin}' failed in {hook}: {_told(error)}")
+                failures.append(f"plugin '{plugin}' failed in {hook}: {told(error)}")
         if failures:
             warnings.warn("; ".join(failures), RuntimeWarning, stacklevel=2)
 
@@ -179,7 +179,7 @@ class PluginHost:
         try:
             self._admit(candidate)
         except Exception as error:
-            state, why = "broken", _told(error)
+            state, why = "broken", told(error)
             clash = isinstance(error, _ClashError)
             if strict or (asked and not clash):
                 raise PluginError(f"plugin '{candidate.name}' from {candidate.origin} is broken: {why}") from error
@@ -211,7 +211,7 @@ class PluginHost:
             try:
                 pieces = [_piece(kind, factory, plugin) for factory in implementation.function()]
             except Exception as error:
-                raise PluginError(f"its {hook} failed: {_told(error)}") from error
+                raise PluginError(f"its {hook} failed: {told(error)}") from error
             for piece in pieces:
                 if piece.name in found:
                     raise PluginError(f"it brings the {KINDS[kind]} '{piece.name}' twice: rename one of the two")
@@ -290,10 +290,8 @@ def _piece(kind: str, factory: Any, plugin: str) -> Piece:
     name = getattr(factory, "name", None)
     if not isinstance(name, str) or not name:
         raise PluginError(f"{factory!r} has no name: give it a class attribute name = '...'")
+    if not callable(factory):
+        raise PluginError(f"{factory!r} is an instance: return its class, {type(factory).__name__}, in its place")
     if kind == "analyzers" and not isinstance(getattr(factory, "rule_version", None), str):
         raise PluginError(f"analyzer '{name}' has no rule_version: give it a class attribute rule_version = '1'")
     return Piece(name, factory, plugin)
-
-
-def _told(error: Exception) -> str:
-    return str(error) if isinstance(error, OptiscopeError) else f"{type(error).__name__}: {error}"
