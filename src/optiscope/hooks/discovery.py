@@ -9,13 +9,14 @@ registered in place of an instance.
 from __future__ import annotations
 
 import hashlib
+import importlib.machinery
 import importlib.metadata
 import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any, Literal
 
 import attrs
@@ -86,16 +87,29 @@ def from_file(path: str) -> Candidate:
     return Candidate(name=file.stem, version=version, origin=path, load=load)
 
 
+class _Loader(importlib.machinery.SourceFileLoader):
+    """Runs the source that it was given: never old bytecode, so that what runs is what the version is a hash of."""
+
+    def __init__(self, name: str, file: Path, source: bytes) -> None:
+        super().__init__(name, str(file))
+        self._source = source
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Compile the source."""
+        return self.source_to_code(self._source, self.path)
+
+
 def _run_module(file: Path, source: bytes) -> ModuleType:
-    name = f"optiscope_plugin_{file.stem}"
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or file.suffix != ".py":
+    if file.suffix != ".py":
         raise PluginError(f"{file} is not a Python file: give --plugin a file that ends in .py")
+    name = f"optiscope_plugin_{file.stem}"
+    loader = _Loader(name, file, source)
+    spec = importlib.util.spec_from_loader(name, loader)
+    assert spec is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # where dataclasses, among others, look their module up
     try:
-        # Not the loader's exec_module: it may take old bytecode, and what runs must be what the version is a hash of.
-        exec(compile(source, file, "exec", dont_inherit=True), module.__dict__)
+        loader.exec_module(module)
     except BaseException:
         sys.modules.pop(name, None)
         raise
