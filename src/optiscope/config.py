@@ -92,7 +92,7 @@ class Common:
     reduction: Literal["mean", "sum"] = attrs.field(default="mean", validator=_one_of("mean", "sum"))
     order: Literal["paper", "reshuffle"] = attrs.field(default="paper", validator=_one_of("paper", "reshuffle"))
     schedule: str = "constant"
-    kernels: str = "im2col"
+    kernels: str = "winograd"
     threads: int = attrs.field(default=1, validator=_at_least(1))
     options: Options = attrs.field(factory=dict, converter=_freeze)
     plugins: tuple[str, ...] = attrs.field(default=(), converter=_several)

@@ -2,6 +2,8 @@
 
     reference    float and complex: plain loops over the kernel window, what the others are checked against
     im2col       float32 and float64: matrix products over blocks that stay in cache, in memory that is used again
+    winograd     the same with half the multiplications, where kernels are 3 x 3 and channels many; rounds three times
+                 as coarsely
 
 The sets differ in rounding, nothing else. Each function is given the `Node` of its call, for its buffers. Images
 are [N, H, W, C], convolution weights [kh, kw, Cin, Cout].
@@ -13,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from optiscope.autograd.kernels import fused, im2col, reference
+from optiscope.autograd.kernels import fused, im2col, reference, winograd
 from optiscope.autograd.node import Array, Node
 from optiscope.errors import unknown
 
@@ -71,6 +73,18 @@ KERNELS: Mapping[str, Kernels] = MappingProxyType(
             max_pool2d_grad=im2col.max_pool2d_grad,
             conv_relu_pool=fused.conv_relu_pool,
             conv_relu_pool_grad=fused.conv_relu_pool_grad,
+            relu=im2col.relu,
+            relu_grad=im2col.relu_grad,
+        ),
+        "winograd": Kernels(
+            name="winograd",
+            dtypes=("float32", "float64"),
+            conv2d=im2col.conv2d,
+            conv2d_grad=im2col.conv2d_grad,
+            max_pool2d=im2col.max_pool2d,
+            max_pool2d_grad=im2col.max_pool2d_grad,
+            conv_relu_pool=winograd.conv_relu_pool,
+            conv_relu_pool_grad=winograd.conv_relu_pool_grad,
             relu=im2col.relu,
             relu_grad=im2col.relu_grad,
         ),

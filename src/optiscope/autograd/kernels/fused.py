@@ -44,7 +44,7 @@ def conv_relu_pool(node: Node, x: Array, w: Array, b: Array, padding: int, pool:
         rows = y[images].reshape(-1, outputs)
         if pool:
             z = np.matmul(columns, flat, out=product[: len(columns)])
-            _pool(z.reshape(2, 2, -1), *_comparisons(node, y, images), node, rows.reshape(-1))
+            _pool(z.reshape(2, 2, -1), *comparisons(node, y, images), node, rows.reshape(-1))
         else:
             np.matmul(columns, flat, out=rows)
         rows += b
@@ -52,7 +52,7 @@ def conv_relu_pool(node: Node, x: Array, w: Array, b: Array, padding: int, pool:
     return y
 
 
-def _comparisons(node: Node, y: Array, images: slice) -> tuple[Array, Array]:
+def comparisons(node: Node, y: Array, images: slice) -> tuple[Array, Array]:
     """Return a block's part of the kept comparisons: [2, M] left with right, and [M] upper with lower row."""
     size = int(np.prod(y.shape[1:]))
     left = node.buffer("left", (2 * y.size,), np.bool_)[2 * size * images.start : 2 * size * images.stop]
@@ -98,19 +98,19 @@ def conv_relu_pool_grad(
     weight[...], bias[...], ones[...] = 0, 0, 1
     for images in blocks(len(x), pixels[0] * pixels[1]):
         count = images.stop - images.start
-        g = _before_relu(node, dy[images], y[images], limit)
-        bias += _product(node, "db part", ones[: len(g)], g)
+        g = before_relu(node, dy[images], y[images], limit)
+        bias += product(node, "db part", ones[: len(g)], g)
         if pool:
-            g = _unpool(node, g, *_comparisons(node, y, images))
+            g = _unpool(node, g, *comparisons(node, y, images))
         if dx is None:
             image[:count] = x[images]
             columns = unfold(node, padded, count, (kernel, kernel), (1, 1), pixels, phases=pool)
-            weight += _product(node, "dw part", columns.T, g.reshape(len(columns), outputs))
+            weight += product(node, "dw part", columns.T, g.reshape(len(columns), outputs))
             continue
         _to_pixels(g, inside[:count], pool)
         columns = unfold(node, spread, count, (kernel, kernel), (1, 1), x.shape[1:3])
         np.matmul(columns, flipped.reshape(-1, channels), out=dx[images].reshape(-1, channels))
-        weight += _product(node, "dw part", x[images].reshape(-1, channels).T, columns)
+        weight += product(node, "dw part", x[images].reshape(-1, channels).T, columns)
     if db is not None:
         db[...] = bias
     if dw is not None and dx is not None:
@@ -119,13 +119,13 @@ def conv_relu_pool_grad(
         dw[...] = weight.reshape(w.shape)
 
 
-def _product(node: Node, name: str, left: Array, right: Array) -> Array:
+def product(node: Node, name: str, left: Array, right: Array) -> Array:
     """Return left @ right in scratch."""
     shape = (*left.shape[:-1], right.shape[-1])
     return np.matmul(left, right, out=node.scratch(name, shape, right.dtype))
 
 
-def _before_relu(node: Node, dy: Array, y: Array, limit: int) -> Array:
+def before_relu(node: Node, dy: Array, y: Array, limit: int) -> Array:
     """Return a block's dy [n, h, w, C] where y is positive, and 0 elsewhere, as rows [R, C] in scratch."""
     rows = limit * dy.shape[1] * dy.shape[2]
     count = len(dy) * dy.shape[1] * dy.shape[2]
