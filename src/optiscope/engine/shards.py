@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -127,18 +127,15 @@ class Shards:
     def _each(self, work: Callable[[Shard], None]) -> None:
         """Do `work` for every shard at the same time; raise what the first of those that failed raised.
 
-        Threads work in copies of the caller's context, where NumPy keeps what it does about overflow. Nobody is
-        left behind at work when this returns.
+        Threads work in copies of the caller's context, where NumPy keeps what it does about overflow. When this
+        raises, others may still be at work: `close` waits for them.
         """
         first, *others = self._shards
         if self._threads is None:
             work(first)
             return
         begun = [self._threads.submit(contextvars.copy_context().run, work, other) for other in others]
-        try:
-            work(first)
-        finally:
-            wait(begun)
+        work(first)
         for future in begun:
             future.result()
 
