@@ -38,6 +38,8 @@ def info(
             "steps_asked": config["steps"],
             "epochs": run.n_epochs,
             **{name: config[name] for name in ("optimizer", "batch_size", "lr", "seed", "model", "data")},
+            **{name: config["config"][name] for name in ("kernels", "threads")},
+            "blas": config.get("blas", {}),
             "signals": {
                 "step": list(run.steps),
                 "probe": list(run.probe),
@@ -49,6 +51,8 @@ def info(
         console.write_json(facts)
         return
     signals = {f"signals of {name}": ", ".join(names) for name, names in facts.pop("signals").items()}
+    blas, order = facts["blas"], ("name", "version", "architecture", "threads")
+    facts["blas"] = ", ".join(f"{name} {blas[name]}" for name in order if blas.get(name))
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
     for name, value in (facts | signals).items():
         if value != "":
