@@ -57,8 +57,19 @@ def columns_of(node: Node, x: Array, limit: int, size: Pair, stride: Pair, paddi
     return unfold(node, padded, len(x), size, stride, out)
 
 
-def unfold(node: Node, padded: Array, count: int, size: Pair, stride: Pair, out: Pair, phases: bool = False) -> Array:
+def unfold(
+    node: Node,
+    padded: Array,
+    count: int,
+    size: Pair,
+    stride: Pair,
+    out: Pair,
+    phases: bool = False,
+    into: Array | None = None,
+) -> Array:
     """Return the columns of the first `count` of `padded` images, which have their border already.
+
+    They are written `into` memory of their shape, or into scratch.
 
     With `phases`, for stride 1, rows are ordered [2, 2, n, Ho / 2, Wo / 2], and an odd last row or column of pixels
     is left out.
@@ -73,7 +84,7 @@ def unfold(node: Node, padded: Array, count: int, size: Pair, stride: Pair, out:
         shape, strides = (2, 2, *shape), (per_row, per_pixel, *strides)
     source = np.ndarray(shape, piece, padded, strides=strides)
     rows = step * step * height * width
-    columns = node.scratch("columns", (len(padded) * rows, size[0] * size[1] * channels), padded.dtype)
-    target = columns[: count * rows]
-    np.copyto(target.view(piece).reshape(shape), source)
-    return target
+    if into is None:
+        into = node.scratch("columns", (len(padded) * rows, size[0] * size[1] * channels), padded.dtype)[: count * rows]
+    np.copyto(into.view(piece).reshape(shape), source)
+    return into

@@ -12,7 +12,8 @@ sign. Backward, dy * k and dy - dy * k share a gradient out so that exactly one 
 copied to their pixels, into the image with a zero border from which the columns of the gradient are made anyhow.
 As in `im2col`, these columns serve both dX and dW; the first layer, which needs no dX, uses those of x.
 
-The maximum of an array and a scalar takes three times as long in NumPy as that of two arrays: hence `zeros`.
+The maximum of an array and a scalar takes three times as long in NumPy as that of two arrays, and an array and a row
+are added row by row: hence `zeros` and `bias` of the size of a block.
 """
 
 from __future__ import annotations
@@ -37,19 +38,35 @@ def conv_relu_pool(node: Node, x: Array, w: Array, b: Array, padding: int, pool:
     product = node.scratch("product", ((4 if pool else 1) * limit * per_image, outputs), x.dtype)
     padded, inside = bordered(node, "padded", (limit, *x.shape[1:]), (padding, padding), x.dtype)
     zeros = node.scratch("zeros", (limit * per_image, outputs), x.dtype)
+    bias = node.scratch("bias", zeros.shape, x.dtype)
+    bias[...] = b
     for images in blocks(len(x), height * width):
         count = images.stop - images.start
         inside[:count] = x[images]
-        columns = unfold(node, padded, count, (kernel, kernel), (1, 1), (height, width), phases=pool)
+        into = _kept(node, w, y, pool, images)
+        columns = unfold(node, padded, count, (kernel, kernel), (1, 1), (height, width), pool, into)
         rows = y[images].reshape(-1, outputs)
         if pool:
             z = np.matmul(columns, flat, out=product[: len(columns)])
             _pool(z.reshape(2, 2, -1), *comparisons(node, y, images), node, rows.reshape(-1))
         else:
             np.matmul(columns, flat, out=rows)
-        rows += b
+        rows += bias[: len(rows)]
         np.maximum(rows, zeros[: len(rows)], out=rows)
     return y
+
+
+def _kept(node: Node, w: Array, y: Array, pool: bool, images: slice) -> Array | None:
+    """Return where a block's columns are kept for the backward pass, or None if they are not.
+
+    They are where dW is made of them, as in a first layer, and no larger than a pair of activations.
+    """
+    depth, outputs = w.size // w.shape[3], w.shape[3]
+    if node.needs[0] or not node.needs[1] or depth > 2 * outputs:
+        return None
+    rows = (4 if pool else 1) * int(np.prod(y.shape[1:3]))
+    whole = node.buffer("columns", (len(y) * rows, depth), y.dtype)
+    return whole[images.start * rows : images.stop * rows]
 
 
 def comparisons(node: Node, y: Array, images: slice) -> tuple[Array, Array]:
@@ -103,8 +120,10 @@ def conv_relu_pool_grad(
         if pool:
             g = _unpool(node, g, *comparisons(node, y, images))
         if dx is None:
-            image[:count] = x[images]
-            columns = unfold(node, padded, count, (kernel, kernel), (1, 1), pixels, phases=pool)
+            columns = _kept(node, w, y, pool, images)
+            if columns is None:
+                image[:count] = x[images]
+                columns = unfold(node, padded, count, (kernel, kernel), (1, 1), pixels, pool)
             weight += product(node, "dw part", columns.T, g.reshape(len(columns), outputs))
             continue
         _to_pixels(g, inside[:count], pool)
