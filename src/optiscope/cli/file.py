@@ -38,6 +38,8 @@ def info(
             "steps_asked": config["steps"],
             "epochs": run.n_epochs,
             **{name: config[name] for name in ("optimizer", "batch_size", "lr", "seed", "model", "data")},
+            "wall_time": run.attrs.get("wall_time"),
+            "observer_time": run.observer_time,
             "signals": {
                 "step": list(run.steps),
                 "probe": list(run.probe),
@@ -49,6 +51,11 @@ def info(
         console.write_json(facts)
         return
     signals = {f"signals of {name}": ", ".join(names) for name, names in facts.pop("signals").items()}
+    wall_time = facts.pop("wall_time")
+    times = {
+        f"time of {row.name}": f"{row.time}, {row.share} of the run"
+        for row in observer_rows([(facts.pop("observer_time"), wall_time)])
+    }
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
     for name, value in (facts | signals).items():
         if value != "":
