@@ -19,9 +19,10 @@ def report(
 ) -> None:
     """Write report.html: the verdicts, figures and evidence of a grid.
 
-    It is one page that needs nothing else, drawn from the files of the folder OUT.
+    It is one page that needs nothing else, drawn from the files of the folder OUT. What observing the runs cost
+    stands in it, and on stderr.
     """
-    from optiscope.cli import console
+    from optiscope.cli import console, tables
     from optiscope.report import write_report
 
     page = write_report(out)
@@ -29,6 +30,7 @@ def report(
         console.write_json({"report": str(page)})
     else:
         console.show(console.stdout(), str(page))
+        console.show(console.stderr(), *tables.observers(out))
 
 
 app = command(report)
