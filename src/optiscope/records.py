@@ -193,8 +193,8 @@ class Recorder(Protocol):
     of an epoch), with read-only views of the quantities that the due signals need (valid only during the call), and
     returns a value for each due signal, by name.
 
-    `essential` may be left out and is then False. Where it is True, a verdict needs every row that is declared: the
-    recorder is never thinned, whatever it costs.
+    `essential` may be left out and is then False. Where it is True, every row that is declared is needed, because a
+    verdict rests on it or because a row compares with the one before: the recorder is never thinned.
     """
 
     name: str

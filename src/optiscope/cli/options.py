@@ -175,12 +175,12 @@ def parse_options(assignments: tuple[str, ...]) -> dict[str, dict[str, Value]]:
 
 
 def parse_factors(assignments: tuple[str, ...]) -> dict[str, int]:
-    """Turn `("gradient-angle=5",)` into `{"gradient-angle": 5}`."""
+    """Turn `("probe=5",)` into `{"probe": 5}`."""
     factors = {}
     for assignment in assignments:
         name, _, text = assignment.rpartition("=")
         if not name or not re.fullmatch(r"[0-9]+", text):
-            raise UsageError(f"--thin takes NAME=K with a whole number K, such as gradient-angle=5, not '{assignment}'")
+            raise UsageError(f"--thin takes NAME=K with a whole number K, such as probe=5, not '{assignment}'")
         factors[name] = int(text)
     return factors
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import attrs
 from cyclopts import Parameter
 
 from optiscope.cli.app import command
@@ -23,11 +24,11 @@ def report(
     stands in it, and on stderr.
     """
     from optiscope.cli import console, tables
-    from optiscope.report import write_report
+    from optiscope.report import read_observers, write_report
 
     page = write_report(out)
     if json:
-        console.write_json({"report": str(page)})
+        console.write_json({"report": str(page), "observers": [attrs.asdict(row) for row in read_observers(out)]})
     else:
         console.show(console.stdout(), str(page))
         console.show(console.stderr(), *tables.observers(out))

@@ -64,8 +64,8 @@ class Measured:
             return ""
         over = f"recorder {self.recorder} takes {self.share:.1f} % of a step, more than --budget {self.budget:g}"
         if self.essential:
-            return f"{over}, and is not thinned: verdicts rest on it"
-        left = f"{over}: it records {self.thinned_rows} times a run, not {self.rows}"
+            return f"{over}, and is not thinned: it needs every row"
+        left = f"{over}: of its {self.rows} rows in a run it takes {self.thinned_rows}"
         return left if self.thinned_share <= self.budget else f"{left}, which is still {self.thinned_share:.1f} %"
 
 

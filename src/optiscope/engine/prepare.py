@@ -129,7 +129,7 @@ def check_options(config: Common, host: PluginHost) -> None:
 
 
 def is_essential(recorder: Recorder) -> bool:
-    """Say whether a verdict needs every row that a recorder declares."""
+    """Say whether a recorder needs every row that it declares."""
     return bool(getattr(recorder, "essential", False))
 
 
@@ -137,7 +137,7 @@ def _check_thin(name: str, recorders: Mapping[str, Recorder]) -> None:
     if name not in recorders:
         raise unknown("recorder in --thin", name, recorders)
     if is_essential(recorders[name]):
-        raise UsageError(f"recorder '{name}' cannot be thinned, because verdicts rest on it: leave it out of --thin")
+        raise UsageError(f"recorder '{name}' cannot be thinned, because it needs every row: leave it out of --thin")
 
 
 def load_images(config: Common, host: PluginHost) -> Images:

@@ -109,10 +109,10 @@ class PluginHost:
         """Return an instance of the piece called `name`; UsageError for an unknown name or a refused option."""
         return _make(name, self._factory(kind, name, options), options)
 
-    def notify(self, hook: str, spent: Callable[[str, float], None], /, **arguments: Any) -> None:
+    def notify(self, hook: str, spent: Callable[[str, float], None] | None = None, /, **arguments: Any) -> None:
         """Call a lifecycle hook; what a plugin raises becomes a PluginError that names it.
 
-        `spent` is told each plugin that was called, and the seconds that it took.
+        `spent`, if it is given, is told each plugin that was called and the seconds that it took.
         """
         for plugin, call in self._calls(hook, arguments):
             began = time.perf_counter()
@@ -120,7 +120,8 @@ class PluginHost:
                 call()
             except Exception as error:
                 raise PluginError(f"plugin '{plugin}' failed in {hook}: {told(error)}") from error
-            spent(plugin, time.perf_counter() - began)
+            if spent is not None:
+                spent(plugin, time.perf_counter() - began)
 
     def notify_all(self, hook: str, **arguments: Any) -> None:
         """Call a lifecycle hook in every plugin; what they raise becomes one warning, after the last was called."""
