@@ -98,7 +98,8 @@ class RunInfo:
 
     `lr` is the base learning rate in force (the optimizer's own default where none was asked for). The `*_options`
     are complete: defaults filled in. `parameters` gives name and shape in order. `outputs` is K, the width of the
-    model's output signal, whose name is `output` ("logits"; "coordinates" for a quadratic).
+    model's output signal, whose name is `output` ("logits"; "coordinates" for a quadratic). `blas` is NumPy's linear
+    algebra library as the run uses it: name, version, architecture and threads, as far as they are known.
     """
 
     run_id: str
@@ -125,6 +126,7 @@ class RunInfo:
     config: Mapping[str, Any]
     plugins: tuple[PluginInfo, ...] = ()
     versions: Mapping[str, str] = attrs.field(factory=dict)
+    blas: Mapping[str, str | int] = attrs.field(factory=dict)
 
 
 WRITER = "writer"

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import optiscope.autograd as ag
 from optiscope.autograd import Tape
-from optiscope.autograd.kernels import im2col, shapes
+from optiscope.autograd.kernels import columns, shapes
 
 
 def run(kernels, f, *args):
@@ -51,10 +51,40 @@ def test_max_pool2d_over_odd_sizes_with_ties(data, height, width, batch, channel
     assert_same(lambda t: ag.max_pool2d(t, size, stride), x.astype(float))
 
 
+@settings(deadline=None)
+@given(st.data(), sizes, sizes, st.integers(1, 5), st.integers(1, 4), st.integers(1, 5))
+def test_conv_relu_pool_over_odd_sizes_with_ties(data, height, width, batch, channels, outputs):
+    """Small whole numbers, which every set of kernels adds up exactly: pools and signs have ties."""
+    kernel = data.draw(st.integers(1, 4))
+    padding = data.draw(st.integers(0, kernel - 1))
+    smallest = min(height, width) + 2 * padding - kernel + 1
+    assume(smallest >= 1)
+    pool = data.draw(st.booleans()) if smallest >= 2 else False
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    shapes_ = [(batch, height, width, channels), (kernel, kernel, channels, outputs), (outputs,)]
+    x, w, b = (rng.integers(-2, 3, shape).astype(float) for shape in shapes_)
+    assert_same(lambda *t: ag.conv_relu_pool(*t, padding, pool), x, w, b)
+
+
+@pytest.mark.parametrize("kernels", ag.KERNELS)
+@pytest.mark.parametrize("pool", [False, True])
+def test_conv_relu_pool_is_the_three_operations(kernels, pool):
+    rng = np.random.default_rng(6)
+    x, w, b = (rng.standard_normal(shape) for shape in [(3, 7, 6, 2), (3, 3, 2, 4), (4,)])
+
+    def three(x, w, b):
+        y = ag.relu(ag.conv2d(x, w, b, padding=1))
+        return ag.max_pool2d(y) if pool else y
+
+    ours = run(kernels, lambda *t: ag.conv_relu_pool(*t, padding=1, pool=pool), x, w, b)
+    for one, other in zip(ours, run("reference", three, x, w, b), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-11)
+
+
 @pytest.mark.parametrize("rows", [1, 40, 64, 150])
 def test_ragged_blocks(monkeypatch, rows):
     """7 images of 6 x 6 pixels in blocks of 1, 1, 1 and 4 images: the last block is short, an image exceeds a block."""
-    monkeypatch.setattr(im2col, "ROWS", rows)
+    monkeypatch.setattr(columns, "ROWS", rows)
     monkeypatch.setattr(shapes, "ROWS", rows)
     rng = np.random.default_rng(1)
     x, w, v = (rng.standard_normal(s) for s in [(7, 6, 6, 3), (3, 3, 3, 4), (3, 3, 4, 2)])
@@ -66,8 +96,12 @@ def test_ragged_blocks(monkeypatch, rows):
     def g(x, w, b, v):
         return ag.max_pool2d(ag.conv2d(ag.relu(ag.conv2d(x, w, padding=1) + b), v, padding=1))
 
-    assert_same(f, x, w, b, v)
-    assert_same(g, x, w, b, v)
+    def h(x, w, b, v):
+        y = ag.conv_relu_pool(x, w, b, padding=1)
+        return ag.conv_relu_pool(y, v, ag.sum(v, (0, 1, 2)), padding=2, pool=False)
+
+    for network in (f, g, h):
+        assert_same(network, x, w, b, v)
 
 
 def test_scratch_of_one_padding_does_not_spoil_another():

@@ -47,6 +47,14 @@ POOLS = [
     ((2, 4, 4, 2), (1, 4), (1, 1)),
     ((1, 2, 2, 1), 2, None),
 ]
+BLOCKS = [
+    # x, w, padding
+    ((2, 6, 6, 3), (3, 3, 3, 4), 1),
+    ((1, 5, 7, 2), (3, 3, 2, 3), 1),
+    ((3, 4, 5, 1), (1, 1, 1, 2), 0),
+    ((2, 5, 4, 2), (2, 2, 2, 1), 1),
+    ((1, 6, 9, 2), (5, 5, 2, 2), 2),
+]
 
 
 def _binary(name, draw):
@@ -100,6 +108,14 @@ CASES = {
     ],
     "max_pool2d": [
         (f"{x} size {k} stride {s}", lambda x, k=k, s=s: ag.max_pool2d(x, k, s), (distinct(*x),)) for x, k, s in POOLS
+    ],
+    "conv_relu_pool": [
+        (
+            f"{x}{w} padding {p}{' pool' * pool}",
+            lambda x, w, b, p=p, pool=pool: ag.conv_relu_pool(x, w, b, p, pool),
+            (normal(*x, seed=1), normal(*w, seed=2), normal(w[3], seed=3)),
+        )
+        for (x, w, p), pool in itertools.product(BLOCKS, (False, True))
     ],
     "softmax_cross_entropy": [
         (r, lambda x, r=r: ag.softmax_cross_entropy(x, LABELS, r), (3 * normal(4, 3),)) for r in ("mean", "sum")

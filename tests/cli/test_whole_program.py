@@ -107,6 +107,9 @@ def test_file_info(optiscope, grid):
     assert (facts["status"], facts["optimizer"], facts["lr"]) == ("completed", "sgd", 0.1)
     assert "loss" in facts["signals"]["step"]
     assert 0 < facts["observer_time"]["recorder step"] < facts["wall_time"]
+    assert (facts["kernels"], facts["threads"]) == ("winograd", 1)
+    assert facts["blas"]["name"]
+    assert f"name {facts['blas']['name']}, version {facts['blas']['version']}" in text
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not HDF5"])

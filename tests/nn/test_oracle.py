@@ -9,7 +9,7 @@ patterns of the two forward passes (who is positive, who wins), and only seeds w
 import numpy as np
 import pytest
 
-from optiscope.autograd import KERNELS, Tape
+from optiscope.autograd import KERNELS, Tape, conv2d
 from optiscope.nn import PaperCNN, SmallCNN, on_tape
 
 torch = pytest.importorskip("torch", reason="needs the dependency group 'oracle'")
@@ -71,16 +71,18 @@ def ours(model, kernels, params, images, labels, reduction, rng):
 
 
 def _patterns(tape):
-    pooled = None
     for node in tape._nodes:
-        if node.op.name == "max_pool2d":
-            pooled = _winners(node.arrays[0])
-        elif node.op.name == "relu":
+        if node.op.name in ("relu", "conv_relu_pool"):
             positive = node.out > 0
             yield positive
-            if pooled is not None:
-                yield np.where(positive, pooled, -1)
-            pooled = None
+            if node.options.get("pool"):
+                x, w = node.arrays[:2]
+                yield np.where(positive, _winners(_convolution(tape.kernels.name, x, w)), -1)
+
+
+def _convolution(kernels, x, w):
+    tape = Tape(kernels)
+    return conv2d(tape.constant(x), tape.constant(w), padding=1).array
 
 
 def _winners(x):

@@ -14,6 +14,7 @@ import pytest
 import optiscope
 from optiscope.config import GridConfig
 from optiscope.errors import FileError, PluginError, UsageError
+from optiscope.labels import Characterization
 from optiscope.sweep import run as sweep_run
 from optiscope.sweep.worker import run_to_file
 
@@ -232,6 +233,28 @@ def test_an_executor_gets_its_options(tmp_path, monkeypatch, jobs, built):
     grid = attrs.evolve(GRID, options={"in-process": {"jobs": 3}})
     optiscope.characterize(grid, tmp_path / "out", executor="in-process", jobs=jobs)
     assert asked[-1] == built
+
+
+@pytest.mark.parametrize(
+    ("cores", "jobs", "threads", "line"),
+    [
+        (2, 2, 1, None),
+        (2, 1, 2, None),
+        (2, 4, 2, "4 runs at a time on 2 threads each share 2 cores: fewer --jobs or --threads would be as fast"),
+        (1, 8, 1, "4 runs at a time on 1 thread each share 1 core: fewer --jobs or --threads would be as fast"),
+        (2, 1, 3, "1 run at a time on 3 threads each share 2 cores: fewer --jobs or --threads would be as fast"),
+        (2, None, 3, "1 run at a time on 3 threads each share 2 cores: fewer --jobs or --threads would be as fast"),
+    ],
+)
+def test_more_threads_than_cores_are_told_once(tmp_path, monkeypatch, cores, jobs, threads, line):
+    monkeypatch.setattr(sweep_run, "_cores", lambda: cores)
+    monkeypatch.setattr(sweep_run, "_execute", lambda *args: None)
+    monkeypatch.setattr(sweep_run, "_name_missing", lambda *args: None)
+    monkeypatch.setattr(sweep_run, "label_folder", lambda *args, **options: Characterization(cells=(), versions={}))
+    seen = []
+    grid = attrs.evolve(GRID, threads=threads)
+    optiscope.characterize(grid, tmp_path / "out", jobs=jobs, on_progress=seen.append)
+    assert [event for progress in seen for event in progress.events] == ([] if line is None else [line])
 
 
 def test_a_signal_that_cannot_be_stored_is_refused_before_anything_is_written(tmp_path):

@@ -17,7 +17,7 @@ from optiscope.autograd.node import Array, Node
 from optiscope.autograd.ops import TABLE
 from optiscope.autograd.ops.activations import dropout, relu, sigmoid, tanh
 from optiscope.autograd.ops.arithmetic import exp, log, sqrt
-from optiscope.autograd.ops.images import conv2d, max_pool2d
+from optiscope.autograd.ops.images import conv2d, conv_relu_pool, max_pool2d
 from optiscope.autograd.ops.linear import linear, matmul, mean, reshape, sum  # noqa: A004, the field's name
 from optiscope.autograd.ops.losses import Reduction, softmax_cross_entropy
 from optiscope.autograd.tape import Tape, Tensor
@@ -35,6 +35,7 @@ __all__ = [
     "Tensor",
     "check_grads",
     "conv2d",
+    "conv_relu_pool",
     "dropout",
     "exp",
     "linear",

@@ -39,6 +39,8 @@ def info(
             "steps_asked": config["steps"],
             "epochs": run.n_epochs,
             **{name: config[name] for name in ("optimizer", "batch_size", "lr", "seed", "model", "data")},
+            **{name: config["config"][name] for name in ("kernels", "threads")},
+            "blas": config.get("blas", {}),
             "wall_time": run.attrs.get("wall_time"),
             "observer_time": run.observer_time,
             "signals": {
@@ -52,6 +54,8 @@ def info(
         console.write_json(facts)
         return
     signals = {f"signals of {name}": ", ".join(names) for name, names in facts.pop("signals").items()}
+    blas, order = facts["blas"], ("name", "version", "architecture", "threads")
+    facts["blas"] = ", ".join(f"{name} {blas[name]}" for name in order if blas.get(name))
     wall_time = facts["wall_time"]
     rows = [row.words for row in observer_rows([(facts.pop("observer_time"), wall_time or 0.0)])]
     times = {f"time of {name}": f"{took}, {share} of the run" for name, took, share in rows}

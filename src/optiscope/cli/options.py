@@ -120,7 +120,9 @@ class GridFlags:
 
     options: Annotated[tuple[str, ...] | None, SET] = None
     kernels: Annotated[str | None, _grid("kernels", "The implementation of the layers.", "NAME", PIECES)] = None
-    threads: Annotated[int | None, _grid("threads", "BLAS threads in a worker.", "N", PIECES), WHOLE] = None
+    threads: Annotated[int | None, _grid("threads", "Threads that share the batches of a run.", "N", PIECES), WHOLE] = (
+        None
+    )
     plugins: Annotated[tuple[str, ...] | None, FILES] = None
     block: Annotated[tuple[str, ...] | None, BLOCK] = None
     strict: Annotated[bool | None, STRICT] = None

@@ -20,12 +20,13 @@ import itertools
 import statistics
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 
 import attrs
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
+from optiscope.engine import blas
 from optiscope.engine.evaluate import Evaluator
 from optiscope.engine.prepare import Prepared, is_essential, prepare
 from optiscope.engine.quantities import Recording
@@ -78,8 +79,8 @@ def measure(run: Prepared) -> tuple[Measured, ...]:
     assert budget is not None
     run = prepare(run.config, run.host, run.images)
     try:
-        with threadpool_limits(limits=run.config.threads, user_api="blas"), np.errstate(all="ignore"):
-            step, calls = _timed(run)
+        with blas.one_thread(), np.errstate(all="ignore"), closing(Trainer(run)) as trainer:
+            step, calls = _timed(run, trainer)
     except PluginError as error:
         raise PluginError(f"--budget cannot be measured: {error}") from error
     return tuple(_within(budget, step, each) for each in calls)
@@ -140,9 +141,9 @@ def _due_sets(signals: Iterable[Signal], steps: int) -> npt.NDArray[np.int64]:
     return sum(((index % period == 0).astype(np.int64) << bit for bit, period in enumerate(periods)), 0 * index)
 
 
-def _timed(run: Prepared) -> tuple[float, list[_Calls]]:
+def _timed(run: Prepared, trainer: Trainer) -> tuple[float, list[_Calls]]:
     """Take throw-away steps of `run`; return the median seconds of a bare one, and the recorders that were called."""
-    trainer, evaluator = Trainer(run), Evaluator(run.model, run.config.kernels)
+    evaluator = Evaluator(run.model, run.config.kernels)
     calls = [
         _Calls(run, recorder, trainer, evaluator)
         for recorder in run.recorders
@@ -153,7 +154,7 @@ def _timed(run: Prepared) -> tuple[float, list[_Calls]]:
         step = 1 + number % run.info.steps
         began = time.perf_counter()
         done = trainer.forward(step)
-        trainer.backward(done)
+        trainer.backward(step)
         taken = time.perf_counter() - began
         for each in calls:
             each.before_update(number)

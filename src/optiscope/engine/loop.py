@@ -22,6 +22,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -97,8 +98,9 @@ class Loop:
         try:
             with np.errstate(all="ignore"):
                 self._notify("on_run_start", run=self._info)
-                self._begin()
-                bad = self._train()
+                with closing(Trainer(self._prepared)) as self._trainer:
+                    self._begin()
+                    bad = self._train()
         except (PluginError, FileError, OSError) as error:
             return self._result("failed", str(error)), error
         except KeyboardInterrupt:
@@ -136,7 +138,6 @@ class Loop:
 
     def _begin(self) -> None:
         prepared = self._prepared
-        self._trainer = Trainer(prepared)
         self._evaluator = Evaluator(prepared.model, prepared.config.kernels)
         if self._sink is not None:
             self._recording = Recording(prepared, self._trainer, self._evaluator)
@@ -159,10 +160,10 @@ class Loop:
     def _step(self, step: int, ends_epoch: bool) -> tuple[Taken, str]:
         trainer, info, recording = self._trainer, self._info, self._recording
         done = trainer.forward(step)
-        self._notify("on_forward", run=info, step=step, logits=readonly(done.output.output.array), loss=done.loss)
+        self._notify("on_forward", run=info, step=step, logits=readonly(done.logits), loss=done.loss)
         lr, taken, bad = math.nan, Taken(), "" if math.isfinite(done.loss) else "the loss"
         if not bad:
-            trainer.backward(done)
+            trainer.backward(step)
             self._notify("on_backward", run=info, step=step, grads=self._grads)
             bad = "" if all_finite(trainer.grads) else "the gradient"
         if not bad:

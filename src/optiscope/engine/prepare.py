@@ -17,6 +17,7 @@ import optiscope
 from optiscope.autograd.kernels import find as find_kernels
 from optiscope.config import Common, RunConfig
 from optiscope.data import Batches, Images, from_folder
+from optiscope.engine import blas
 from optiscope.engine.blame import blamed
 from optiscope.engine.identity import run_id
 from optiscope.errors import UsageError, unknown
@@ -62,6 +63,12 @@ class Streams:
     def of(cls, seed: int) -> Streams:
         """Return the streams of `seed`."""
         return cls(*np.random.SeedSequence(seed).spawn(3))
+
+    def dropout_of(self, shard: int) -> np.random.SeedSequence:
+        """Return the sequence of one shard of the batch (from 0): the first has the run's own, the others children."""
+        if shard == 0:
+            return self.dropout
+        return np.random.SeedSequence(self.dropout.entropy, spawn_key=(*self.dropout.spawn_key, shard))
 
 
 def prepare(config: RunConfig, host: PluginHost | None = None, images: Images | None = None) -> Prepared:
@@ -225,4 +232,5 @@ def _describe(
         config=attrs.asdict(config),
         plugins=host.active,
         versions={"optiscope": optiscope.__version__, "numpy": np.__version__, "python": platform.python_version()},
+        blas=blas.in_use(),
     )

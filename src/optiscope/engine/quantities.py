@@ -102,7 +102,6 @@ class Recording:
 
     def _sources(self, done: Pass) -> dict[str, Callable[[], Any]]:
         trainer, images = self._trainer, self._run.images
-        output, last_input = done.output.output, done.output.last_input
 
         def view(array: Any) -> Any:
             return None if array is None else readonly(array)
@@ -114,9 +113,9 @@ class Recording:
         sources: dict[str, Callable[[], Any]] = {
             "loss": lambda: done.loss,
             "labels": lambda: view(done.labels),
-            "logits": lambda: view(output.array),
-            "dlogits": lambda: view(output.grad),
-            "last_input": lambda: view(None if last_input is None else last_input.array),
+            "logits": lambda: view(done.logits),
+            "dlogits": lambda: view(trainer.dlogits()),
+            "last_input": lambda: view(trainer.last_input()),
             "grads": trainer.grads.readonly,
             "params": trainer.params.readonly,
             "update": self._update,

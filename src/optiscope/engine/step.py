@@ -1,7 +1,8 @@
 """One training step, phase by phase: forward, backward, update.
 
-A `Trainer` owns what lives as long as the run: the tape with its buffers, parameters, gradients, optimizer state, and
-the dropout generator. The loop decides when the phases run and who is told; here is only what they do.
+A `Trainer` owns what lives as long as the run: parameters, gradients, optimizer state, and the shards of the batch with
+their tapes and threads (see `optiscope.engine.shards`). The loop decides when the phases run and who is told; here is
+only what they do.
 """
 
 from __future__ import annotations
@@ -14,64 +15,69 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from optiscope.autograd import Tape, Tensor
-from optiscope.data import Batch, to_batch
+from optiscope.data import Batch
 from optiscope.engine.blame import blamed
 from optiscope.engine.identity import state_digest
 from optiscope.engine.prepare import Prepared, input_of
-from optiscope.nn import Output, on_tape
+from optiscope.engine.shards import Shards
 from optiscope.optim import State
-from optiscope.params import Array, Parameters
+from optiscope.params import Parameters
 
 
 @attrs.frozen
 class Pass:
-    """What a forward pass left: `loss` is the mean over the batch, whatever is differentiated."""
+    """What a forward pass says: `loss` is the mean over the batch, whatever is differentiated.
 
-    output: Output
-    objective: Tensor
+    `logits` [B, K] is the model's output, valid until the next pass.
+    """
+
+    logits: npt.NDArray[Any]
     labels: npt.NDArray[Any] | None
     loss: float
     accuracy: float
 
 
 class Trainer:
-    """The mutable heart of a run."""
+    """The mutable heart of a run. `close` ends its threads."""
 
     def __init__(self, run: Prepared) -> None:
         self._run = run
-        self._tape = Tape(kernels=run.config.kernels)
-        self._dropout = np.random.default_rng(run.streams.dropout)
         self._epoch: tuple[int, list[Batch]] = (-1, [])
         image, classes = input_of(run.images)
-        self._x = np.empty((run.config.batch_size, *image), dtype=np.float32)
         with self._model():
             self.params = run.model.init(np.random.default_rng(run.streams.initial), image, classes)
         self.grads = self.params.zeros()
+        self._shards = Shards(run, self.grads)
         with self._optimizer():
             self.state: State = run.optimizer.init(self.params)
 
     def forward(self, step: int) -> Pass:
         """Run the model on the batch of `step` (from 1)."""
-        model, reduction = self._run.model, self._run.config.reduction
-        x, labels = self._batch(step)
+        images, labels = self._batch(step)
         with self._optimizer(step):
             where = self._run.optimizer.evaluation_params(self.params, self.state)
-        self._tape.reset()
-        leaves = on_tape(self._tape, where, self.grads)
         with self._model(step):
-            output = model.forward(leaves, None if x is None else self._tape.constant(x), self._dropout)
-            objective = model.loss(output.output, labels, reduction)
-        loss, accuracy = float(objective.array), math.nan
+            loss = self._shards.forward(where, images, labels)
+            logits = self._shards.output()
+        accuracy = math.nan
         if labels is not None:
-            accuracy = float((output.output.array.argmax(axis=1) == labels).mean())
-            if reduction == "sum":
+            accuracy = float((logits.argmax(axis=1) == labels).mean())
+            if self._run.config.reduction == "sum":
                 loss /= len(labels)
-        return Pass(output, objective, labels, loss, accuracy)
+        return Pass(logits, labels, loss, accuracy)
 
-    def backward(self, done: Pass) -> None:
-        """Fill `grads` with the gradient of the pass's objective."""
-        self._tape.backward(done.objective)
+    def backward(self, step: int) -> None:
+        """Fill `grads` with the gradient of what `forward` computed."""
+        with self._model(step):
+            self._shards.backward()
+
+    def dlogits(self) -> npt.NDArray[Any] | None:
+        """Return the gradient with respect to the logits [B, K], after `backward`; valid until the next pass."""
+        return self._shards.output_grad()
+
+    def last_input(self) -> npt.NDArray[Any] | None:
+        """Return what flowed into the output layer [B, H], None where there is none; valid until the next pass."""
+        return self._shards.last_input()
 
     def update(self, step: int) -> float:
         """Take the optimizer's step; return the learning rate that was in force."""
@@ -89,13 +95,17 @@ class Trainer:
         """Return the SHA-256 of parameters and optimizer state."""
         return state_digest(self.params, self.state)
 
+    def close(self) -> None:
+        """End the threads."""
+        self._shards.close()
+
     def _model(self, step: int | None = None) -> AbstractContextManager[None]:
         return blamed(self._run.host, "models", self._run.config.model, step)
 
     def _optimizer(self, step: int | None = None) -> AbstractContextManager[None]:
         return blamed(self._run.host, "optimizers", self._run.config.optimizer, step)
 
-    def _batch(self, step: int) -> tuple[Array | None, npt.NDArray[Any] | None]:
+    def _batch(self, step: int) -> tuple[npt.NDArray[np.uint8] | None, npt.NDArray[Any] | None]:
         images, batches = self._run.images, self._run.batches
         if images is None or batches is None:
             return None, None
@@ -103,7 +113,7 @@ class Trainer:
         if self._epoch[0] != epoch:
             self._epoch = (epoch, batches.epoch(epoch))
         rows = self._epoch[1][position]
-        return to_batch(images.train_images[rows], out=self._x), images.train_labels[rows]
+        return images.train_images[rows], images.train_labels[rows]
 
 
 def all_finite(params: Parameters) -> bool:

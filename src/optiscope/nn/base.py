@@ -9,7 +9,9 @@ A model is its options (a small frozen attrs class) and a few functions of them.
     loss(output, labels, ...)   -> scalar Tensor    what is differentiated
 
 `on_tape` puts parameters on a tape for `forward`: with gradients for a training step, without for an evaluation.
-The loss that a run reports is always the mean over the batch; `reduction` only says which one is differentiated.
+A batch may be cut into shards that several threads give to `forward` and `loss` at once (`--threads`): the output for
+an image must not depend on its neighbours, and the loss is a sum over the batch, or a mean. The loss that a run reports
+is always the mean; `reduction` only says which one is differentiated.
 """
 
 from __future__ import annotations

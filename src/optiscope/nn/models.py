@@ -19,7 +19,7 @@ import numpy as np
 from optiscope.autograd import Tensor, dropout, relu, reshape
 from optiscope.errors import UsageError
 from optiscope.nn.base import Image, Model, Output
-from optiscope.nn.layers import conv_relu, conv_relu_pool, conv_shapes, dense, linear_shapes
+from optiscope.nn.layers import conv_relu, conv_shapes, dense, linear_shapes
 
 BLOCKS = 3
 SHRINK = 8
@@ -75,7 +75,7 @@ class PaperCNN(Model):
         x = _images(self, x)
         for number in range(1, 2 * BLOCKS, 2):
             x = conv_relu(params, f"conv{number}", x)
-            x = conv_relu_pool(params, f"conv{number + 1}", x)
+            x = conv_relu(params, f"conv{number + 1}", x, pool=True)
         hidden = relu(dense(params, "linear1", _flatten(x)))
         if rng is not None and self.dropout:
             hidden = dropout(hidden, self.dropout, rng)
@@ -100,6 +100,6 @@ class SmallCNN(Model):
         """Return the logits [B, classes], and what flows into the last layer."""
         x = _images(self, x)
         for number in range(1, BLOCKS + 1):
-            x = conv_relu_pool(params, f"conv{number}", x)
+            x = conv_relu(params, f"conv{number}", x, pool=True)
         last = _flatten(x)
         return Output(dense(params, "linear1", last), last)

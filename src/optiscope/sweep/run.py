@@ -55,7 +55,8 @@ def characterize(
 ) -> Characterization:
     """Run every cell of `grid` into the folder `out` (a new dated one, if None) and return the verdicts.
 
-    `jobs` workers run at a time, as many as there are cores for if None; `executor` names a registered executor.
+    `jobs` workers run at a time, as many as there are cores for if None; `executor` names a registered executor. More
+    threads than this machine has cores are allowed, and an event of `on_progress` says so.
     The workers of "processes" are spawned and import the calling script first: a script must call this under
     `if __name__ == "__main__":`.
 
@@ -85,6 +86,8 @@ def characterize(
         watch.skip(finished)
         pending = [run for run in runs if run.info.run_id not in finished]
         pending.sort(key=lambda run: -run.info.steps * run.info.batch_size)
+        if executor == "processes":
+            told += _crowd(min(int(options["jobs"]), len(pending)), grid.threads)
         try:
             if on_progress is not None:
                 on_progress(watch.look((), told))
@@ -107,9 +110,23 @@ def _frozen(grid: GridConfig, runs: Sequence[Prepared]) -> tuple[GridConfig, lis
 
 
 def default_jobs(threads: int) -> int:
-    """Return how many workers this process's cores have room for."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // threads)
+    """Return how many workers of so many threads this process's cores have room for."""
+    return max(1, _cores() // threads)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _crowd(jobs: int, threads: int) -> list[str]:
+    """Return a line, if threads have to wait for a core."""
+    cores = _cores()
+    if jobs * threads <= cores:
+        return []
+    return [
+        f"{jobs} run{'s' * (jobs > 1)} at a time on {threads} thread{'s' * (threads > 1)} each share {cores} "
+        f"core{'s' * (cores > 1)}: fewer --jobs or --threads would be as fast"
+    ]
 
 
 def _execute(

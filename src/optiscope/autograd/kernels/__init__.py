@@ -2,6 +2,8 @@
 
     reference    float and complex: plain loops over the kernel window, what the others are checked against
     im2col       float32 and float64: matrix products over blocks that stay in cache, in memory that is used again
+    winograd     the same with half the multiplications, where kernels are 3 x 3 and channels many; rounds three times
+                 as coarsely
 
 The sets differ in rounding, nothing else. Each function is given the `Node` of its call, for its buffers. Images
 are [N, H, W, C], convolution weights [kh, kw, Cin, Cout].
@@ -13,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from optiscope.autograd.kernels import im2col, reference
+from optiscope.autograd.kernels import fused, im2col, reference, winograd
 from optiscope.autograd.node import Array, Node
 from optiscope.errors import unknown
 
@@ -28,6 +30,10 @@ class Kernels:
     padding, dx, dw)` fills `dx` and `dw`, either of which may be None. `max_pool2d(node, x, size, stride)` returns
     y, `max_pool2d_grad(node, dy, x, y, size, stride, dx)` fills `dx`; the first maximum of a window, by rows, wins
     a tie. `relu(x, out)` fills `out`, `relu_grad(node, dy, y, dx)` fills `dx` given the value y of the forward pass.
+
+    `conv_relu_pool(node, x, w, b, padding, pool)` returns y: a convolution with stride 1, a 2 x 2 max-pool if `pool`,
+    the bias and a ReLU. `conv_relu_pool_grad(node, dy, x, w, y, padding, pool, dx, dw, db)` fills those of the three
+    gradients that are not None.
     """
 
     name: str
@@ -36,6 +42,10 @@ class Kernels:
     conv2d_grad: Callable[[Node, Array, Array, Array, Pair, Pair, Array | None, Array | None], None]
     max_pool2d: Callable[[Node, Array, Pair, Pair], Array]
     max_pool2d_grad: Callable[[Node, Array, Array, Array, Pair, Pair, Array], None]
+    conv_relu_pool: Callable[[Node, Array, Array, Array, int, bool], Array]
+    conv_relu_pool_grad: Callable[
+        [Node, Array, Array, Array, Array, int, bool, Array | None, Array | None, Array | None], None
+    ]
     relu: Callable[[Array, Array], None]
     relu_grad: Callable[[Node, Array, Array, Array], None]
 
@@ -49,6 +59,8 @@ KERNELS: Mapping[str, Kernels] = MappingProxyType(
             conv2d_grad=reference.conv2d_grad,
             max_pool2d=reference.max_pool2d,
             max_pool2d_grad=reference.max_pool2d_grad,
+            conv_relu_pool=reference.conv_relu_pool,
+            conv_relu_pool_grad=reference.conv_relu_pool_grad,
             relu=reference.relu,
             relu_grad=reference.relu_grad,
         ),
@@ -59,6 +71,20 @@ KERNELS: Mapping[str, Kernels] = MappingProxyType(
             conv2d_grad=im2col.conv2d_grad,
             max_pool2d=im2col.max_pool2d,
             max_pool2d_grad=im2col.max_pool2d_grad,
+            conv_relu_pool=fused.conv_relu_pool,
+            conv_relu_pool_grad=fused.conv_relu_pool_grad,
+            relu=im2col.relu,
+            relu_grad=im2col.relu_grad,
+        ),
+        "winograd": Kernels(
+            name="winograd",
+            dtypes=("float32", "float64"),
+            conv2d=im2col.conv2d,
+            conv2d_grad=im2col.conv2d_grad,
+            max_pool2d=im2col.max_pool2d,
+            max_pool2d_grad=im2col.max_pool2d_grad,
+            conv_relu_pool=winograd.conv_relu_pool,
+            conv_relu_pool_grad=winograd.conv_relu_pool_grad,
             relu=im2col.relu,
             relu_grad=im2col.relu_grad,
         ),

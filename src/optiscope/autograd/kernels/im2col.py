@@ -18,52 +18,14 @@ remembering places; dy * k and dy - dy * k share the gradient out so that exactl
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from optiscope.autograd.kernels import reference
-from optiscope.autograd.kernels.shapes import ROWS, out_size
+from optiscope.autograd.kernels.columns import block_size, blocks, columns_of
+from optiscope.autograd.kernels.shapes import out_size
 from optiscope.autograd.node import Array, Node
 
 Pair = tuple[int, int]
-
-
-def _blocks(images: int, pixels: int) -> Iterator[slice]:
-    """Cut `images` into blocks that hold about `ROWS` pixels of `pixels` an image."""
-    step = _block_size(images, pixels)
-    for start in range(0, images, step):
-        yield slice(start, min(start + step, images))
-
-
-def _block_size(images: int, pixels: int) -> int:
-    return min(images, max(1, ROWS // max(1, pixels)))
-
-
-def _columns(node: Node, x: Array, limit: int, size: Pair, stride: Pair, padding: Pair, out: Pair) -> Array:
-    """Return [n * Ho * Wo, kh * kw * C] in scratch: what lies under the window, for each output pixel of `x`.
-
-    `limit` is the most images that a block of this call has: scratch is made for it, and a shorter block uses
-    its front.
-    """
-    count, height, width, channels = x.shape
-    top, left = padding
-    shape = (limit, height + 2 * top, width + 2 * left, channels)
-    padded = node.scratch(("padded", padding), shape, x.dtype)
-    padded[:count, top : top + height, left : left + width] = x
-    rows = out[0] * out[1]
-    columns = node.scratch("columns", (limit * rows, size[0] * size[1] * channels), x.dtype)
-    piece = np.dtype(f"V{size[1] * channels * x.itemsize}")
-    per_image, per_row, per_pixel, _ = padded.strides
-    source = np.ndarray(
-        (count, out[0], out[1], size[0]),
-        piece,
-        padded,
-        strides=(per_image, stride[0] * per_row, stride[1] * per_pixel, per_row),
-    )
-    target = columns[: count * rows]
-    np.copyto(target.view(piece).reshape(source.shape), source)
-    return target
 
 
 def conv2d(node: Node, x: Array, w: Array, b: Array | None, stride: Pair, padding: Pair) -> Array:
@@ -72,10 +34,10 @@ def conv2d(node: Node, x: Array, w: Array, b: Array | None, stride: Pair, paddin
     height, width = (out_size(x.shape[1 + k], size[k], stride[k], padding[k]) for k in (0, 1))
     out = node.buffer("out", (len(x), height, width, w.shape[3]), x.dtype)
     flat = w.reshape(-1, w.shape[3])
-    limit = _block_size(len(x), height * width)
-    for images in _blocks(len(x), height * width):
+    limit = block_size(len(x), height * width)
+    for images in blocks(len(x), height * width):
         rows = out[images].reshape(-1, w.shape[3])
-        np.matmul(_columns(node, x[images], limit, size, stride, padding, (height, width)), flat, out=rows)
+        np.matmul(columns_of(node, x[images], limit, size, stride, padding, (height, width)), flat, out=rows)
         if b is not None:
             rows += b
     return out
@@ -105,9 +67,9 @@ def _flipped(node: Node, dy: Array, x: Array, w: Array, padding: Pair, dx: Array
     total = node.scratch("dw", (channels, kh * kw * outputs), w.dtype)
     part = node.scratch("dw part", total.shape, w.dtype)
     total[...] = 0
-    limit = _block_size(len(x), pixels[0] * pixels[1])
-    for images in _blocks(len(x), pixels[0] * pixels[1]):
-        columns = _columns(node, dy[images], limit, (kh, kw), (1, 1), cover, pixels)
+    limit = block_size(len(x), pixels[0] * pixels[1])
+    for images in blocks(len(x), pixels[0] * pixels[1]):
+        columns = columns_of(node, dy[images], limit, (kh, kw), (1, 1), cover, pixels)
         np.matmul(columns, flat, out=dx[images].reshape(-1, channels))
         if dw is not None:
             total += np.matmul(x[images].reshape(-1, channels).T, columns, out=part)
@@ -122,9 +84,9 @@ def _weight_grad(node: Node, dy: Array, x: Array, stride: Pair, padding: Pair, d
     total = dw.reshape(-1, outputs)
     part = node.scratch("dw part", total.shape, dw.dtype)
     total[...] = 0
-    limit = _block_size(len(x), out[0] * out[1])
-    for images in _blocks(len(x), out[0] * out[1]):
-        columns = _columns(node, x[images], limit, (kh, kw), stride, padding, out)
+    limit = block_size(len(x), out[0] * out[1])
+    for images in blocks(len(x), out[0] * out[1]):
+        columns = columns_of(node, x[images], limit, (kh, kw), stride, padding, out)
         total += np.matmul(columns.T, dy[images].reshape(-1, outputs), out=part)
 
 
@@ -133,9 +95,9 @@ def _col2im(node: Node, dy: Array, w: Array, stride: Pair, padding: Pair, dx: Ar
     kh, kw, channels, outputs = w.shape
     height, width = dy.shape[1:3]
     top, left = padding
-    limit = _block_size(len(dx), height * width)
+    limit = block_size(len(dx), height * width)
     shape = (limit, dx.shape[1] + 2 * top, dx.shape[2] + 2 * left, channels)
-    for images in _blocks(len(dx), height * width):
+    for images in blocks(len(dx), height * width):
         columns = node.scratch("columns", (limit * height * width, kh * kw * channels), dx.dtype)
         count = images.stop - images.start
         columns = columns[: count * height * width]
@@ -176,11 +138,11 @@ def max_pool2d_grad(node: Node, dy: Array, x: Array, y: Array, size: Pair, strid
     rows = node.buffer("rows", (count, 2 * height, width, channels), x.dtype)
     if x.shape[1:3] != (2 * height, 2 * width):
         dx[...] = 0
-    limit = _block_size(count, 4 * height * width)
+    limit = block_size(count, 4 * height * width)
     drows_all = node.scratch("drows", (limit, *rows.shape[1:]), x.dtype)
     upper_all = node.scratch("upper", (limit, *y.shape[1:]), np.bool_)
     first_all = node.scratch("first", (limit, *rows.shape[1:]), np.bool_)
-    for images in _blocks(count, 4 * height * width):
+    for images in blocks(count, 4 * height * width):
         used = slice(0, images.stop - images.start)
         drows, upper, first = drows_all[used], upper_all[used], first_all[used]
         np.equal(rows[images, 0::2], y[images], out=upper)

@@ -88,6 +88,39 @@ def max_pool2d_grad(node: Node, dy: Array, x: Array, y: Array, size: Pair, strid
         window += np.where(winner == place, dy, 0)
 
 
+def conv_relu_pool(node: Node, x: Array, w: Array, b: Array, padding: int, pool: bool) -> Array:
+    """Return relu(max_pool(conv(x, w)) + b), one after the other."""
+    z = conv2d(node, x, w, None, (1, 1), (padding, padding))
+    pooled = max_pool2d(node, z, (2, 2), (2, 2)) if pool else z
+    out = np.zeros(pooled.shape, dtype=np.result_type(pooled, b))
+    relu(pooled + b, out)
+    return out
+
+
+def conv_relu_pool_grad(
+    node: Node,
+    dy: Array,
+    x: Array,
+    w: Array,
+    y: Array,
+    padding: int,
+    pool: bool,
+    dx: Array | None,
+    dw: Array | None,
+    db: Array | None,
+) -> None:
+    """Fill the gradients: those of the four, backwards, with the convolution done again."""
+    g = np.zeros_like(dy)
+    relu_grad(node, dy, y, g)
+    if db is not None:
+        db[...] = g.sum(axis=(0, 1, 2))
+    if pool:
+        z = conv2d(node, x, w, None, (1, 1), (padding, padding))
+        g, pooled = np.zeros_like(z), g
+        max_pool2d_grad(node, pooled, z, y, (2, 2), (2, 2), g)
+    conv2d_grad(node, g, x, w, (1, 1), (padding, padding), dx, dw)
+
+
 def relu(x: Array, out: Array) -> None:
     """Fill `out` with x where its real part is positive, and 0 elsewhere."""
     out[...] = np.where(x.real > 0, x, 0)

@@ -60,10 +60,35 @@ def _check_fit(name: str, x: Array, size: Pair, stride: Pair, padding: Pair) -> 
         )
 
 
+def _conv_relu_pool(node: Node, x: Array, w: Array, b: Array, padding: int, pool: bool) -> Array:
+    if x.ndim != 4 or w.ndim != 4 or x.shape[3] != w.shape[2] or b.shape != w.shape[3:] or w.shape[0] != w.shape[1]:
+        raise UsageError(
+            f"conv_relu_pool takes x [N, H, W, Cin], w [k, k, Cin, Cout] and b [Cout], not {x.shape}, {w.shape} and "
+            f"{b.shape}: images have their channels last"
+        )
+    if not 0 <= padding < len(w):
+        raise UsageError(f"conv_relu_pool pads by 0 ... {len(w) - 1} for this kernel, not {padding}: choose another")
+    _check_fit("conv_relu_pool", x, w.shape[:2], (1, 1), (padding, padding))
+    if pool and min(out_size(size, len(w), 1, padding) for size in x.shape[1:3]) < 2:
+        raise UsageError(
+            f"a pool of 2 x 2 does not fit what is left of images of {x.shape[1]} x {x.shape[2]}: pad more"
+        )
+    return node.kernels.conv_relu_pool(node, x, w, b, padding, pool)
+
+
+def _conv_relu_pool_rule(node: Node, dy: Array) -> Gradients:
+    x, w, _ = node.arrays
+    dx, dw, db = (node.grad(index) if needed else None for index, needed in enumerate(node.needs))
+    options = node.options
+    node.kernels.conv_relu_pool_grad(node, dy, x, w, node.out, options["padding"], options["pool"], dx, dw, db)
+    return dx, dw, db
+
+
 _CONV2D = Operation("conv2d", _conv2d, _conv2d_rule)
 _MAX_POOL2D = Operation("max_pool2d", _max_pool2d, _max_pool2d_rule)
+_CONV_RELU_POOL = Operation("conv_relu_pool", _conv_relu_pool, _conv_relu_pool_rule)
 
-ROWS = (_CONV2D, _MAX_POOL2D)
+ROWS = (_CONV2D, _MAX_POOL2D, _CONV_RELU_POOL)
 
 
 def _pair(value: int | Pair) -> Pair:
@@ -89,3 +114,13 @@ def max_pool2d(x: Tensor, size: int | Pair = 2, stride: int | Pair | None = None
     windows that do not fit.
     """
     return _MAX_POOL2D(x, size=_pair(size), stride=_pair(size if stride is None else stride))
+
+
+def conv_relu_pool(x: Tensor, w: Tensor, b: Tensor, padding: int = 0, pool: bool = True) -> Tensor:
+    """Return relu(max_pool2d(conv2d(x, w, b))), the building block of small networks, without what lies between.
+
+    x [N, H, W, Cin], w [k, k, Cin, Cout], b [Cout] -> [N, Ho // 2, Wo // 2, Cout], where Ho = H + 2 padding - k + 1,
+    or [N, Ho, Wo, Cout] if `pool` is False. The values are those of the three operations, which do four passes over
+    memory where this does one. UsageError for shapes that do not fit, and for more padding than k - 1.
+    """
+    return _CONV_RELU_POOL(x, w, b, padding=padding, pool=pool)
