@@ -39,6 +39,12 @@ def test_anything_else_is_refused(lr):
         (GridConfig, {"batch_sizes": (50, 0)}, "batch_sizes must be a whole number >= 1, not 0"),
         (GridConfig, {"batch_sizes": ()}, "batch_sizes must name at least one"),
         (GridConfig, {"optimizers": ()}, "optimizers must name at least one"),
+        (RunConfig, {"budget": 0}, "budget must be a percentage above 0 and at most 100, not 0"),
+        (RunConfig, {"budget": math.nan}, "budget must be a percentage above 0 and at most 100, not nan"),
+        (GridConfig, {"budget": 101}, "budget must be a percentage above 0 and at most 100, not 101"),
+        (GridConfig, {"budget": "5"}, "budget must be a percentage above 0 and at most 100, not '5'"),
+        (RunConfig, {"thin": {"probe": 0}}, "thin must give probe a whole number >= 1, not 0"),
+        (GridConfig, {"thin": {"probe": 1.5}}, "thin must give probe a whole number >= 1, not 1.5"),
         (GridConfig, {"seeds": 0}, "seeds must be a whole number >= 1, not 0"),
     ],
 )
@@ -103,3 +109,11 @@ def test_a_configuration_is_frozen_and_named_only(kind):
 def test_evolving_checks_again():
     with pytest.raises(ValueError, match="batch_size"):
         attrs.evolve(RunConfig(), batch_size=-1)
+
+
+@pytest.mark.parametrize(
+    ("options", "unmeasured"),
+    [({}, False), ({"budget": 5}, True), ({"budget": 5, "thin": {}}, False), ({"thin": {"probe": 2}}, False)],
+)
+def test_a_budget_is_measured_once(options, unmeasured):
+    assert RunConfig(**options).unmeasured is unmeasured

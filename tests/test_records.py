@@ -3,7 +3,16 @@ import pickle
 import attrs
 import pytest
 
-from optiscope.records import QUANTITIES, EpochRecord, PluginInfo, RunInfo, RunResult, Signal
+from optiscope.records import (
+    QUANTITIES,
+    EpochRecord,
+    PluginInfo,
+    RunInfo,
+    RunResult,
+    Signal,
+    observers,
+    thinned,
+)
 
 RUN = RunInfo(
     run_id="sgd-b50-s0-1234",
@@ -65,3 +74,16 @@ def test_facts_travel_and_cannot_be_changed(fact):
 def test_a_result_needs_no_more_than_how_it_ended():
     result = RunResult(run_id="x", status="completed", steps=3)
     assert (result.epochs, result.first_bad_step, result.why, result.path) == ((), None, "", None)
+
+
+def test_a_thinned_signal_is_due_at_some_of_its_steps_and_at_no_other():
+    before, at_epochs = Signal("x", every=3), Signal("y", every="epoch")
+    after, same = thinned((before, at_epochs), 4)
+    assert [step for step in range(1, 40) if before.due(step)][::4] == [s for s in range(1, 40) if after.due(s)]
+    assert same == at_epochs
+
+
+def test_everybody_whose_time_is_added_up_has_a_name_of_his_own():
+    plugins = (PluginInfo(name="a", version="1", origin="x", hooks=("on_step",)), *RUN.plugins)
+    run = attrs.evolve(RUN, plugins=plugins)
+    assert observers(run, ["step", "a"]) == ("recorder a", "recorder step", "hooks of a", "writer")

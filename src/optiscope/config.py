@@ -37,6 +37,21 @@ def _at_least(low: int) -> Any:
     return check
 
 
+def _freeze_thin(thin: Mapping[str, int] | None) -> dict[str, int] | None:
+    return None if thin is None else dict(sorted(thin.items()))
+
+
+def _factors(_: Any, attribute: attrs.Attribute[Any], thin: Mapping[str, int] | None) -> None:
+    for name, factor in (thin or {}).items():
+        if isinstance(factor, bool) or not isinstance(factor, int) or factor < 1:
+            raise ValueError(f"{attribute.name} must give {name} a whole number >= 1, not {factor!r}")
+
+
+def _percentage(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 100:
+        raise ValueError(f"{attribute.name} must be a percentage above 0 and at most 100, not {value!r}")
+
+
 def _optional(validator: Any) -> Any:
     return attrs.validators.optional(validator)
 
@@ -83,6 +98,11 @@ class Common:
     `threads` says how many share each batch of a run (see `optiscope.engine.shards`): its bits depend on it.
     `options` maps the name of any piece to its options: `{"adam": {"beta1": 0.8}}`. `plugins` are files of
     single-file plugins, `block` names of plugins not to load, and `strict` makes a broken one fatal.
+
+    `thin` maps a recorder's name to k: of the rows that it declares it takes every k-th. `budget` is the share of a
+    training step, in percent, that a recorder may cost: while `thin` is None, whoever starts the run or the grid
+    measures what each costs and fills it in. What was filled in decides from then on, so that the same configuration
+    gives the same file whatever the clock says. Neither changes a bit of training.
     """
 
     model: str = "small-cnn"
@@ -99,11 +119,18 @@ class Common:
     plugins: tuple[str, ...] = attrs.field(default=(), converter=_several)
     block: tuple[str, ...] = attrs.field(default=(), converter=_several)
     strict: bool = False
+    budget: float | None = attrs.field(default=None, validator=_optional(_percentage))
+    thin: Mapping[str, int] | None = attrs.field(default=None, converter=_freeze_thin, validator=_factors)
 
     def __attrs_post_init__(self) -> None:
         """Refuse steps and epochs together."""
         if self.steps is not None and self.epochs is not None:
             raise ValueError("steps and epochs exclude each other: give one of them")
+
+    @property
+    def unmeasured(self) -> bool:
+        """Whether there is a budget, and nobody has measured yet what it makes of the schedules."""
+        return self.budget is not None and self.thin is None
 
     def total_steps(self, steps_per_epoch: int) -> int:
         """Return the number of updates a run makes when an epoch has `steps_per_epoch`."""

@@ -72,13 +72,24 @@ class Signal:
         return self.every != "epoch" and (step - 1) % self.every == 0
 
 
+def thinned(signals: Iterable[Signal], factor: int) -> tuple[Signal, ...]:
+    """Return `signals` with `factor` times as many steps between two rows; those of the schedule "epoch" as they are.
+
+    A row is due at no step at which it was not due before.
+    """
+    return tuple(
+        signal if signal.every == "epoch" else attrs.evolve(signal, every=signal.every * factor) for signal in signals
+    )
+
+
 @attrs.frozen(kw_only=True)
 class PluginInfo:
-    """One plugin as it took part in a run."""
+    """One plugin as it took part in a run; `hooks` are the lifecycle hooks that it implements."""
 
     name: str
     version: str
     origin: str
+    hooks: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -118,6 +129,25 @@ class RunInfo:
     blas: Mapping[str, str | int] = attrs.field(factory=dict)
 
 
+WRITER = "writer"
+
+
+def recorder_observer(recorder: str) -> str:
+    """Return the name under which the time of a recorder is added up."""
+    return f"recorder {recorder}"
+
+
+def hooks_observer(plugin: str) -> str:
+    """Return the name under which the time of a plugin's lifecycle hooks is added up."""
+    return f"hooks of {plugin}"
+
+
+def observers(run: RunInfo, recorders: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of all whose time is added up during `run`: recorders, plugins with hooks, the writer."""
+    plugins = (hooks_observer(plugin.name) for plugin in run.plugins if plugin.hooks)
+    return (*map(recorder_observer, sorted(recorders)), *plugins, WRITER)
+
+
 @attrs.frozen(kw_only=True)
 class EpochRecord:
     """What was true at the end of an epoch (the last may be cut short by the number of steps).
@@ -141,8 +171,8 @@ class RunResult:
 
     `status` is "completed", "diverged" (a loss, gradient or parameter was not finite: `first_bad_step` says when),
     "failed" (an optimizer, a recorder or an observer raised: `why` names it) or "interrupted". `steps` were finished.
-    `digest` is that of the last step, empty where the run failed or was interrupted. `wall_time` is in seconds. `path`
-    is the run file, if one was written.
+    `digest` is that of the last step, empty where the run failed or was interrupted. `wall_time` is in seconds, and
+    `observer_time` says how many of them each of the `observers` took. `path` is the run file, if one was written.
     """
 
     run_id: str
@@ -153,6 +183,7 @@ class RunResult:
     why: str = ""
     digest: str = ""
     wall_time: float = 0.0
+    observer_time: Mapping[str, float] = attrs.field(factory=dict)
     path: str | None = None
 
 
@@ -163,6 +194,9 @@ class Recorder(Protocol):
     update of every step at which at least one of the signals is due (those with the schedule "epoch" at the last step
     of an epoch), with read-only views of the quantities that the due signals need (valid only during the call), and
     returns a value for each due signal, by name.
+
+    `essential` may be left out and is then False. Where it is True, every row that is declared is needed, because a
+    verdict rests on it or because a row compares with the one before: the recorder is never thinned.
     """
 
     name: str

@@ -35,6 +35,18 @@ FILES = [*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bi
         ("--plugin nowhere.py", "nowhere.py"),
         ("--no-plugin nothing", "unknown plugin to block 'nothing'"),
         ("--optimizers sgd sgd", "twice"),
+        ("--budget 0", "--budget must be a percentage above 0 and at most 100, not 0.0"),
+        ("--budget -5", "--budget must be a percentage above 0 and at most 100, not -5.0"),
+        ("--budget nan", "--budget must be a percentage above 0 and at most 100, not nan"),
+        ("--budget inf", "--budget must be a percentage above 0 and at most 100, not inf"),
+        ("--budget 100.1", "--budget must be a percentage above 0 and at most 100, not 100.1"),
+        ("--budget 5%", "invalid value for --budget: unable to convert '5%' into float"),
+        ("--budget little", "invalid value for --budget: unable to convert 'little' into float"),
+        ("--thin probe", "--thin takes NAME=K with a whole number K, such as probe=5, not 'probe'"),
+        ("--thin probe=2.5", "--thin takes NAME=K with a whole number K, such as probe=5, not 'probe=2.5'"),
+        ("--thin probe=0", "--thin must give probe a whole number >= 1, not 0"),
+        ("--thin prob=2", "unknown recorder in --thin 'prob': did you mean 'probe'?"),
+        ("--thin step=2", "recorder 'step' cannot be thinned, because it needs every row"),
     ],
 )
 def test_a_grid_that_cannot_be(refused, words, sentence):

@@ -20,7 +20,7 @@ def test_every_flag_reaches_the_grid(optiscope, fake):
     words = """--optimizers adam sgd --batch-sizes 10 20 --lrs 0.1 1e-3 --seeds 3 --data cifar10 --model paper-cnn
         --epochs 2 --train-samples 1000 --reduction sum --order reshuffle --schedule step --kernels direct --threads 2
         --set adam.beta1=0.8 sgd.momentum=0.9 --set adam.beta2=.9 --plugin a.py b.py --no-plugin c --strict
-        --jobs 3 --executor in-process --out o"""
+        --budget 2.5 --thin probe=5 a.b=20 --jobs 3 --executor in-process --out o"""
     assert optiscope("characterize", *words.split()).code == 0
     assert fake.grid == GridConfig(
         optimizers=("adam", "sgd"),
@@ -40,6 +40,8 @@ def test_every_flag_reaches_the_grid(optiscope, fake):
         plugins=("a.py", "b.py"),
         block=("c",),
         strict=True,
+        budget=2.5,
+        thin={"probe": 5, "a.b": 20},
     )
     asked = {"jobs": 3, "executor": "in-process", "resume": False, "overwrite": False, "out": Path("o")}
     assert fake.asked == asked

@@ -26,6 +26,10 @@ threads = 2
 plugins = ["a.py"]
 block = ["b"]
 strict = true
+budget = 5
+
+[thin]
+probe = 2
 
 [options.adam]
 beta1 = 0.8
@@ -59,6 +63,8 @@ def test_every_field():
         plugins=("a.py",),
         block=("b",),
         strict=True,
+        budget=5,
+        thin={"probe": 2},
         options={"adam": {"beta1": 0.8, "amsgrad": True, "name": "x", "count": 4}},
     )
     assert grid.options["adam"]["amsgrad"] is True
@@ -98,6 +104,11 @@ def test_round_trip():
         ("[options.adam]\nbeta1 = [0.9]", "options.adam.beta1 must be a number, a text or true or false, not [0.9]"),
         ("options = 3", "options must be a table, not 3"),
         ("options.adam = 3", "options.adam must be a table, not 3"),
+        ('budget = "5"', "budget must be a number, not '5'"),
+        ("budget = 0", "budget must be a percentage above 0 and at most 100, not 0.0"),
+        ("thin = 3", "thin must be a table, not 3"),
+        ("thin.probe = 2.5", "thin.probe must be a whole number, not 2.5"),
+        ("thin.probe = 0", "thin must give probe a whole number >= 1, not 0"),
         ("= 3", "is not TOML"),
     ],
 )

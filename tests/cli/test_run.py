@@ -26,7 +26,7 @@ from optiscope.errors import FileError, PluginError, UsageError
         (["characterize", "--lrs"], "--lrs needs a value"),
         (["characterize", "--out"], "--out needs a value"),
         (["characterize", "--reduction", "meen"], "choose from 'mean', 'sum'; did you mean 'mean'?"),
-        (["characterize", "--budget", "5"], "unknown option --budget"),
+        (["characterize", "--bugdet", "5"], "unknown option --bugdet"),
         (["label"], "OUT needs a value"),
         (["data", "fetch", "cifar11"], "choose from 'cifar10'; did you mean 'cifar10'?"),
     ],

@@ -78,8 +78,14 @@ def test_label_refuses(refused, grid, words, sentence):
 
 def test_report_draws_again(optiscope, grid):
     (grid / "report.html").unlink()
-    assert optiscope("report", grid).out == f"{grid / 'report.html'}\n"
-    assert optiscope("report", grid, "--json").document == {"report": str(grid / "report.html")}
+    outcome = optiscope("report", grid)
+    assert outcome.out == f"{grid / 'report.html'}\n"
+    assert outcome.err.splitlines()[0].split() == ["observer", "time", "share", "of", "the", "runs"]
+    assert {"writer", "recorder step"} <= {line.partition("  ")[0] for line in outcome.err.splitlines()}
+    document = optiscope("report", grid, "--json").document
+    assert document["report"] == str(grid / "report.html")
+    assert {"writer", "recorder step"} <= {row["observer"] for row in document["observers"]}
+    assert all(row["seconds"] > 0 and 0 < row["share"] < 100 for row in document["observers"])
     assert (grid / "report.html").is_file()
 
 
@@ -94,10 +100,13 @@ def test_file_info(optiscope, grid):
     path = next(grid.glob("runs/sgd*.h5"))
     text = optiscope("file", "info", path).out
     assert path.stem in text
+    assert "time of recorder step" in text
+    assert "% of the run" in text
     facts = optiscope("file", "info", path, "--json").document
     assert (facts["run_id"], facts["steps"], facts["steps_asked"]) == (path.stem, 30, 30)
     assert (facts["status"], facts["optimizer"], facts["lr"]) == ("completed", "sgd", 0.1)
     assert "loss" in facts["signals"]["step"]
+    assert 0 < facts["observer_time"]["recorder step"] < facts["wall_time"]
     assert (facts["kernels"], facts["threads"]) == ("winograd", 1)
     assert facts["blas"]["name"]
     assert f"name {facts['blas']['name']}, version {facts['blas']['version']}" in text

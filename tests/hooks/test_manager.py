@@ -1,5 +1,7 @@
+import itertools
 import textwrap
 import warnings
+from types import SimpleNamespace
 
 import attrs
 import pytest
@@ -378,3 +380,36 @@ def test_no_built_in_name_serves_two_kinds_so_that_set_is_clear():
 def test_an_instance_in_place_of_its_class_is_refused():
     with pytest.raises(PluginError, match="is an instance: return its class, Mine"):
         create_manager(discover=False).register(Brings(Mine()), "one")
+
+
+def test_the_time_in_a_hook_is_told_with_the_plugin(monkeypatch):
+    clock = itertools.count()
+    monkeypatch.setattr("optiscope.hooks.manager.time", SimpleNamespace(perf_counter=lambda: next(clock)))
+
+    class Slow:
+        @hookimpl
+        def on_step(self, step):
+            for _ in range(step):
+                next(clock)
+
+    host, told = create_manager(discover=False), []
+    host.register(Slow(), "slow")
+    host.register(Slow(), "slower")
+    host.notify("on_step", lambda *spent: told.append(spent), run=None, step=3, params=None, state={})
+    assert sorted(told) == [("slow", 4), ("slower", 4)]
+
+
+def test_the_hooks_of_a_plugin_are_known():
+    class Watches:
+        @hookimpl
+        def on_step(self):
+            pass
+
+        @hookimpl
+        def optiscope_optimizers(self):
+            return [Mine]
+
+    host = create_manager(discover=False)
+    host.register(Watches(), "watches")
+    host.register(Brings(), "brings")
+    assert [(plugin.name, plugin.hooks) for plugin in host.active] == [("watches", ("on_step",)), ("brings", ())]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from optiscope.config import RunConfig
-from optiscope.records import EpochRecord, RunInfo, RunResult
+from optiscope.records import EpochRecord, PluginInfo, RunInfo, RunResult
 from optiscope.report.inputs import Track
 from optiscope.storage import RunWriter, schema
 
@@ -18,8 +18,9 @@ STEPS, PER_EPOCH = 400, 100
 
 
 def run_info(optimizer: str, batch_size: int, seed: int) -> RunInfo:
-    config = RunConfig(optimizer=optimizer, batch_size=batch_size, seed=seed)
+    config = RunConfig(optimizer=optimizer, batch_size=batch_size, seed=seed, budget=5, thin={"probe": 20})
     return RunInfo(
+        plugins=(PluginInfo(name="mine", version="1", origin="here", hooks=("on_step",)),),
         run_id=f"{schema_name(optimizer)}-b{batch_size}-s{seed}",
         optimizer=optimizer,
         optimizer_options={},
@@ -81,7 +82,9 @@ def write_run(path: Path, info: RunInfo, blows_up_at: int | None) -> None:
                     digest="00" * 32,
                 )
                 writer.write_epoch(record, {})
-        writer.finish(RunResult(run_id=info.run_id, status="completed", steps=info.steps))
+        times = {"recorder step": 0.25, "hooks of mine": 1.0, "writer": 0.0}
+        result = RunResult(run_id=info.run_id, status="completed", steps=info.steps, wall_time=8, observer_time=times)
+        writer.finish(result)
 
 
 def judged_run(out: Path, optimizer: str, batch_size: int, seed: int, verdict: str) -> dict[str, Any]:

@@ -115,6 +115,9 @@ def test_names_stay_text(read: Reader, page: str) -> None:
         "optiscope characterize --optimizers adam --batch-sizes 100 --seeds 3",
         "The panels of one optimizer share a linear y scale",
         "burn-in, not judged",
+        "hooks of mine4 s12.5 %",
+        "recorder step1 s3.1 %",
+        "Thinned: probe, one row in 20.",
     ],
 )
 def test_what_a_reader_finds(read: Reader, words: str) -> None:
@@ -129,10 +132,10 @@ def test_only_the_run_that_blew_up_has_a_scale_of_its_own(page: str) -> None:
 
 def test_tables_have_captions_and_heads(read: Reader) -> None:
     tags = Counter(tag for tag, _ in read.tags)
-    assert tags["table"] == tags["caption"] == 1 + 6 + 1
+    assert tags["table"] == tags["caption"] == 1 + 6 + 1 + 1
     heads = [a for tag, a in read.tags if tag == "th"]
     assert {a.get("scope") for a in heads} == {"col", "row"}
-    assert [tag for tag, _ in read.tags if tag in ("h1", "h2")] == ["h1", "h2", "h2", "h2", "h2", "h2"]
+    assert [tag for tag, _ in read.tags if tag in ("h1", "h2")] == ["h1", "h2", "h2", "h2", "h2", "h2", "h2"]
     assert ("html", {"lang": "en"}) in read.tags
 
 

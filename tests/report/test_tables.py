@@ -115,12 +115,14 @@ def test_the_command_knows_every_field_of_a_grid() -> None:
     everything = {"optimizers": "x", "batch_sizes": 7, "lrs": 0.5, "seeds": 9, "model": "m", "data": "d", "steps": 11}
     everything |= {"train_samples": 13, "reduction": "sum", "order": "reshuffle", "schedule": "s", "kernels": "k"}
     everything |= {"threads": 3, "options": {"p": {"q": 1}}, "plugins": ("f.py",), "block": ("b",), "strict": True}
+    everything |= {"budget": 5.0, "thin": {"probe": 15, "mine": 2}}
     assert {*everything, "epochs"} == set(attrs.fields_dict(GridConfig))
     single = {"optimizers": "optimizer", "batch_sizes": "batch_size", "lrs": "lr"}
     run = {single.get(name, name): value for name, value in everything.items()} | {"seed": 8}
     words = command([run]).split()
     for flag in ("optimizers", "batch-sizes", "lrs", "seeds", "model", "data", "steps", "train-samples", "reduction"):
         assert words.count(f"--{flag}") == 1
-    for flag in ("order", "schedule", "kernels", "threads", "set", "plugin", "no-plugin", "strict"):
+    for flag in ("order", "schedule", "kernels", "threads", "set", "plugin", "no-plugin", "strict", "budget"):
         assert words.count(f"--{flag}") == 1
     assert "9" in words
+    assert " --budget 5 --thin probe=15 --thin mine=2" in command([run])

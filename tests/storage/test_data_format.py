@@ -55,7 +55,7 @@ def test_the_page_has_all_recipes():
 
 
 def test_the_table_of_datasets_is_that_of_the_file(info, kit):
-    lengths = {"T": 95, "E": 5, "M": 3, "P": 3, "K": 10}
+    lengths = {"T": 95, "E": 5, "M": 3, "P": 3, "K": 10, "O": 4}
     said = {}
     for path, dtype, axes in ROW.findall(PAGE):
         shape = tuple(lengths.get(axis) or int(axis) for axis in axes.split(", "))

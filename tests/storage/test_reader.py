@@ -221,3 +221,24 @@ def test_a_status_that_nobody_gives_is_damage(make):
         file["run_state"][2] = 99
     with pytest.raises(FileError, match="is damaged"):
         open_run(run.path)
+
+
+def test_the_time_of_observers_is_known_when_the_run_has_ended(make, kit):
+    run = make(20)
+    with open_run(run.path) as opened:
+        assert opened.observer_time == {}
+    took = {"recorder step": 0.5, "writer": 0.25, "hooks of nobody": 3.0}
+    run.writer.finish(kit.result(run.info, 20, observer_time=took))
+    with open_run(run.path) as opened:
+        assert opened.observer_time == {"recorder step": 0.5, "writer": 0.25}
+        assert opened.h5["observer_time"].attrs["units"] == "s"
+    assert verify(run.path).intact is True
+
+
+def test_a_file_from_before_observers_were_timed_has_none(make, kit):
+    run = make(20)
+    run.writer.finish(kit.result(run.info, 20))
+    with h5py.File(run.path, "r+") as file:
+        del file["observer_time"]
+    with open_run(run.path) as opened:
+        assert opened.observer_time == {}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from optiscope.errors import PluginError
-from optiscope.records import Signal
+from optiscope.records import PluginInfo, Signal, thinned
 from optiscope.storage import schema
 
 T, E, M, P, K, B = 95, 5, 3, 3, 10, 64
@@ -19,6 +19,7 @@ STATISTICS = ["q05", "min", "median", "iqr"]
 TABLE = {
     "/bin": ("<i8", (B,), ["bin"]),
     "/run_state": ("<i8", (4,), ["run_state_field"]),
+    "/observer_time": ("<f8", (5,), ["observer"]),
     "/step/step": ("<i8", (T,), ["step"]),
     "/step/loss": ("<f8", (T,), ["step"]),
     "/step/accuracy": ("<f4", (T,), ["step"]),
@@ -57,7 +58,7 @@ def test_every_dataset_of_a_live_file_is_as_agreed(make):
     with h5py.File(path, "r") as file:
         names = []
         file.visititems(lambda name, item: names.append(f"/{name}") if isinstance(item, h5py.Dataset) else None)
-        assert set(names) == set(TABLE) | {"/param", "/class", "/run_state_field"}
+        assert set(names) == set(TABLE) | {"/param", "/class", "/run_state_field", "/observer"}
         for name, (dtype, shape, dims) in TABLE.items():
             item = file[name]
             assert (item.dtype.str, item.shape) == (dtype, shape), name
@@ -65,7 +66,7 @@ def test_every_dataset_of_a_live_file_is_as_agreed(make):
                 [name.rpartition("/")[2]] if item.is_scale else [axis[0].name.rpartition("/")[2] for axis in item.dims]
             )
             assert found == dims, name
-            assert item.attrs["units"] == ("s" if name.endswith("wall_time") else "1"), name
+            assert item.attrs["units"] == ("s" if name.endswith("_time") else "1"), name
             assert isinstance(item.attrs["long_name"], str), name
             if not name.startswith("/plugins"):
                 assert item.attrs["long_name"], name
@@ -75,6 +76,13 @@ def test_every_dataset_of_a_live_file_is_as_agreed(make):
         assert list(file["param"].asstr()) == ["conv1.weight", "conv1.bias", "out.weight"]
         assert list(file["class"].asstr()) == list("abcdefghij")
         assert list(file["run_state_field"].asstr()) == ["n_steps", "n_epochs", "status", "commits"]
+        assert list(file["observer"].asstr()) == [
+            "recorder epoch",
+            "recorder probe",
+            "recorder step",
+            "recorder third-party",
+            "writer",
+        ]
         assert (file["step/step"][...] == -1).all()
         assert dict(file["step"].attrs) == {"NX_class": "NXdata", "signal": "loss", "axes": "step"}
         assert file["run_state"].id.get_offset() % 8 == 0
@@ -159,3 +167,27 @@ def test_what_cannot_be_stored_is_refused_by_name(info, recorder, signals, said)
 def test_booleans_are_stored_as_bytes(info):
     layout = schema.layout(info, {"r": (Signal("a", dtype="?"),)})
     assert next(d for d in layout if d.path == "/plugins/r/a").dtype == "i1"
+
+
+def test_a_recorder_that_is_thinned_has_as_many_rows_less(info, kit):
+    thin = attrs.evolve(info, config={"thin": {"probe": 2}})
+    signals = kit.core(info) | {"probe": thinned(schema.probe_signals(info), 2)}
+    rows = {d.path: d.shape[0] for d in schema.layout(thin, signals)}
+    assert (rows["/probe/q05"], rows["/probe/step"], rows["/step/loss"]) == (2, 2, T)
+    assert {d.path for d in schema.layout(thin, signals)} == {d.path for d in schema.layout(info, kit.core(info))}
+
+
+def test_core_signals_on_a_schedule_that_nobody_asked_for_are_refused(info, kit):
+    signals = kit.core(info) | {"probe": thinned(schema.probe_signals(info), 2)}
+    with pytest.raises(PluginError, match="recorder 'probe' declares logits"):
+        schema.layout(info, signals)
+
+
+def test_plugins_with_hooks_are_observers(info, kit):
+    plugins = (
+        PluginInfo(name="silent", version="1", origin="here"),
+        PluginInfo(name="loud", version="1", origin="here", hooks=("on_step",)),
+    )
+    found = {d.path: d for d in schema.layout(attrs.evolve(info, plugins=plugins), kit.core(info))}
+    assert found["/observer"].values[-2:] == ("hooks of loud", "writer")
+    assert found["/observer_time"].shape == (5,)

@@ -7,7 +7,7 @@ from optiscope.config import GridConfig
 from optiscope.errors import FileError, UsageError
 from optiscope.records import PluginInfo
 from optiscope.storage.files import Lock
-from optiscope.sweep.folder import open_folder
+from optiscope.sweep.folder import check_folder, open_folder
 
 GRID = GridConfig(optimizers=["sgd"], batch_sizes=[50], lrs=[0.1])
 PLUGINS = (PluginInfo(name="theirs", version="1", origin="test"),)
@@ -145,3 +145,37 @@ def test_what_cannot_be_removed_is_one_sentence(tmp_path):
     with pytest.raises(FileError, match=r"cannot write .*Is a directory") as raised:
         open_folder(out, GRID, PLUGINS, overwrite=True)
     assert str(out) in str(raised.value)
+
+
+BUDGET = attrs.evolve(GRID, budget=5)
+FROZEN = attrs.evolve(BUDGET, thin={"probe": 10})
+
+
+def test_resume_takes_the_schedules_that_the_budget_led_to(tmp_path):
+    open_folder(tmp_path, FROZEN, PLUGINS)
+    longer = attrs.evolve(BUDGET, seeds=4)
+    assert check_folder(tmp_path, longer, PLUGINS, resume=True) == attrs.evolve(FROZEN, seeds=4)
+    open_folder(tmp_path, FROZEN, PLUGINS, resume=True)
+
+
+@pytest.mark.parametrize("held", [{}, {"probe": 10}])
+def test_only_resume_looks_at_what_is_held(tmp_path, held):
+    open_folder(tmp_path, attrs.evolve(BUDGET, thin=held), PLUGINS)
+    assert check_folder(tmp_path, BUDGET, PLUGINS, overwrite=True) == BUDGET
+    assert check_folder(tmp_path, BUDGET, PLUGINS, resume=True).thin == held
+    assert check_folder(tmp_path / "new", BUDGET, PLUGINS, resume=True) == BUDGET
+
+
+@pytest.mark.parametrize(
+    ("asked", "part"),
+    [
+        (GRID, "budget is None now and was 5"),
+        (attrs.evolve(GRID, budget=10), "budget is 10 now and was 5"),
+        (attrs.evolve(BUDGET, thin={"probe": 2}), "thin is {'probe': 2} now and was {'probe': 10}"),
+        (attrs.evolve(GRID, thin={"probe": 10}), "budget is None now and was 5"),
+    ],
+)
+def test_resume_refuses_another_budget_and_other_schedules(tmp_path, asked, part):
+    open_folder(tmp_path, FROZEN, PLUGINS)
+    with pytest.raises(UsageError, match=part):
+        check_folder(tmp_path, asked, PLUGINS, resume=True)

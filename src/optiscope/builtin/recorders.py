@@ -22,6 +22,7 @@ class StepRecorder:
     """Signals of every step, from what the step computed anyway."""
 
     name: ClassVar[str] = "step"
+    essential: ClassVar[bool] = True
 
     def signals(self, run: RunInfo) -> tuple[Signal, ...]:
         """Declare the signals of the group /step."""

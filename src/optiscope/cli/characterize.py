@@ -69,13 +69,15 @@ def _run(
                 grid, out, jobs=jobs, executor=executor, resume=resume, overwrite=overwrite, on_progress=watcher
             )
         except KeyboardInterrupt:
-            if not out.exists():
+            if not out.exists() or not watcher.runs:
                 raise KeyboardInterrupt("nothing was written") from None
             finished = sum(map(is_finished, out.glob("runs/*.h5")))
             kept = f"{finished} of {watcher.runs} runs had finished and are kept; --resume runs the others anew"
             raise Interrupted(kept, out) from None
     tables.show_verdicts(out, json)
     page = report.write_report(out)
+    if grid.budget is not None:
+        console.show(console.stderr(), *tables.observers(out, grid.budget))
     console.show(console.stderr(), *tables.not_ended(out), *tables.what_next(out, page))
 
 

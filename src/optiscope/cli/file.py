@@ -17,7 +17,7 @@ def info(
     *,
     json: Annotated[bool, JSON] = False,
 ) -> None:
-    """Say what run a file holds, how far it has come, and what was recorded.
+    """Say what run a file holds, how far it has come, what was recorded, and what that cost.
 
     For example:
 
@@ -26,6 +26,7 @@ def info(
     from rich.table import Table
 
     from optiscope.cli import console
+    from optiscope.report import observer_rows
     from optiscope.storage import open_run
 
     with open_run(path) as run:
@@ -40,6 +41,8 @@ def info(
             **{name: config[name] for name in ("optimizer", "batch_size", "lr", "seed", "model", "data")},
             **{name: config["config"][name] for name in ("kernels", "threads")},
             "blas": config.get("blas", {}),
+            "wall_time": run.attrs.get("wall_time"),
+            "observer_time": run.observer_time,
             "signals": {
                 "step": list(run.steps),
                 "probe": list(run.probe),
@@ -53,8 +56,12 @@ def info(
     signals = {f"signals of {name}": ", ".join(names) for name, names in facts.pop("signals").items()}
     blas, order = facts["blas"], ("name", "version", "architecture", "threads")
     facts["blas"] = ", ".join(f"{name} {blas[name]}" for name in order if blas.get(name))
+    wall_time = facts["wall_time"]
+    rows = [row.words for row in observer_rows([(facts.pop("observer_time"), wall_time or 0.0)])]
+    times = {f"time of {name}": f"{took}, {share} of the run" for name, took, share in rows}
+    facts["wall_time"] = "" if wall_time is None else f"{wall_time:.3g} s"
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
-    for name, value in (facts | signals).items():
+    for name, value in (facts | times | signals).items():
         if value != "":
             table.add_row(name.replace("_", " "), str(value))
     console.show(console.stdout(), table)

@@ -60,6 +60,10 @@ def default_of(field: str) -> str:
 SET = flag(PIECES, "Options of any named piece, such as adam.beta1=0.8.", "NAME.KEY=VALUE...", name="--set")
 FILES = flag(PIECES, "Plugins in single files.", "FILE...", name="--plugin")
 BLOCK = flag(PIECES, "Installed plugins not to load.", "NAME...", name="--no-plugin")
+BUDGET = flag(
+    PIECES, "What a recorder may cost, in percent of a step; one that costs more is thinned.", "PERCENT", "no limit"
+)
+THIN = flag(PIECES, "Take only every K-th row of a recorder.", "NAME=K...")
 STRICT = flag(PIECES, "Stop where a plugin is broken.")
 JSON = flag(OUTPUT, "Print one JSON document; messages go to stderr.")
 
@@ -122,6 +126,8 @@ class GridFlags:
     plugins: Annotated[tuple[str, ...] | None, FILES] = None
     block: Annotated[tuple[str, ...] | None, BLOCK] = None
     strict: Annotated[bool | None, STRICT] = None
+    budget: Annotated[float | None, BUDGET] = None
+    thin: Annotated[tuple[str, ...] | None, THIN] = None
 
 
 def grid_config(flags: GridFlags, file: Path | None = None) -> GridConfig:
@@ -137,6 +143,8 @@ def grid_config(flags: GridFlags, file: Path | None = None) -> GridConfig:
     if "steps" in given or "epochs" in given:
         given = {"steps": None, "epochs": None} | given
     options = lay_over(base.options, parse_options(given.pop("options", ())))
+    if "thin" in given:
+        given["thin"] = parse_factors(given["thin"])
     try:
         return attrs.evolve(base, **given, options=options)
     except ValueError as error:
@@ -166,6 +174,17 @@ def parse_options(assignments: tuple[str, ...]) -> dict[str, dict[str, Value]]:
             raise UsageError(f"--set takes NAME.KEY=VALUE, such as adam.beta1=0.8, not '{assignment}'")
         options.setdefault(name, {})[option] = parse_value(text.strip())
     return options
+
+
+def parse_factors(assignments: tuple[str, ...]) -> dict[str, int]:
+    """Turn `("probe=5",)` into `{"probe": 5}`."""
+    factors = {}
+    for assignment in assignments:
+        name, _, text = assignment.rpartition("=")
+        if not name or not re.fullmatch(r"[0-9]+", text):
+            raise UsageError(f"--thin takes NAME=K with a whole number K, such as probe=5, not '{assignment}'")
+        factors[name] = int(text)
+    return factors
 
 
 def parse_value(text: str) -> Value:

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from optiscope.cli import console
 from optiscope.labels import FILE_NAME, read_document
+from optiscope.records import WRITER, hooks_observer
 
 if TYPE_CHECKING:
     from optiscope.records import RunInfo
@@ -75,6 +76,27 @@ def not_ended(out: Path) -> list[str]:
     runs = [run for cell in read_document(out)["cells"] for run in cell["runs"]]
     bad = [run for run in runs if run["status"] not in ("completed", "diverged")]
     return [f"{len(bad)} of {len(runs)} runs failed or did not end; --resume runs them again."] if bad else []
+
+
+def observers(out: Path, budget: float | None = None) -> list[Table | str]:
+    """Return what observing cost the runs in `out`: a table, and a line on each observer that took more than `budget`.
+
+    `budget` is in percent. Nothing where no file knows.
+    """
+    from optiscope.report import read_observers
+
+    rows = read_observers(out)
+    if not rows:
+        return []
+    table = plain_table("observer", "time", "share of the runs", right=("time", "share of the runs"))
+    for row in rows:
+        table.add_row(*row.words)
+    over = [row.observer for row in rows if budget is not None and row.share > budget and row.observer != WRITER]
+    lines = []
+    for name in over:
+        hooks = name.startswith(hooks_observer(""))
+        lines.append(f"{name}: over --budget {budget:g}" + (", and hooks cannot be thinned" if hooks else ""))
+    return [table, *lines]
 
 
 PLAN = ("run_id", "optimizer", "batch_size", "lr", "seed", "steps", "model", "data")

@@ -12,6 +12,9 @@ the same bits. A loss, gradient or parameter that is not finite ends the run as 
 the loss and no recorder's values. What an optimizer, a model, a schedule, a recorder or an observer raises ends it as
 "failed", with the plugin named. Ctrl-C ends it as "interrupted". A sink that cannot write is the one error that travels
 on, when everybody has heard of it.
+
+The time of each observer is added up, as two readings of the clock around each call: plugins' hooks and the sink here,
+recorders in `quantities`. It goes into the result, and from there into the file.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +33,18 @@ from optiscope.engine.quantities import Recording, Taken
 from optiscope.engine.step import Pass, Trainer, all_finite
 from optiscope.errors import FileError, PluginError
 from optiscope.params import readonly
-from optiscope.records import EpochRecord, RunInfo, RunResult, Signal, Sink, Status
+from optiscope.records import (
+    WRITER,
+    EpochRecord,
+    RunInfo,
+    RunResult,
+    Signal,
+    Sink,
+    Status,
+    hooks_observer,
+    observers,
+    recorder_observer,
+)
 
 OpenSink = Callable[[RunInfo, Mapping[str, tuple[Signal, ...]]], Sink]
 
@@ -53,8 +68,9 @@ class Loop:
     def __init__(self, prepared: Prepared, sink: Sink | None) -> None:
         self._prepared = prepared
         self._info = prepared.info
-        self._notify = prepared.host.notify
         self._sink = sink
+        self._recording: Recording | None = None
+        self._spent = dict.fromkeys(observers(self._info, prepared.signals if sink is not None else ()), 0.0)
         self._epochs: list[EpochRecord] = []
         self._steps = 0
         self._digest = ""
@@ -105,13 +121,26 @@ class Loop:
             why=why,
             digest=self._digest,
             wall_time=self._elapsed(),
+            observer_time=self._observer_time(),
             path=None if path is None else str(path),
         )
+
+    def _observer_time(self) -> dict[str, float]:
+        recorders = self._recording.spent if self._recording is not None else {}
+        return self._spent | {recorder_observer(name): seconds for name, seconds in recorders.items()}
+
+    def _notify(self, hook: str, **arguments: Any) -> None:
+        self._prepared.host.notify(hook, self._count_hooks, **arguments)
+
+    def _count_hooks(self, plugin: str, seconds: float) -> None:
+        name = hooks_observer(plugin)
+        self._spent[name] = self._spent.get(name, 0.0) + seconds
 
     def _begin(self) -> None:
         prepared = self._prepared
         self._evaluator = Evaluator(prepared.model, prepared.config.kernels)
-        self._recording = None if self._sink is None else Recording(prepared, self._trainer, self._evaluator)
+        if self._sink is not None:
+            self._recording = Recording(prepared, self._trainer, self._evaluator)
         self._params = self._trainer.params.readonly()
         self._grads = self._trainer.grads.readonly()
 
@@ -152,14 +181,18 @@ class Loop:
     def _write_step(self, step: int, done: Pass, lr: float, taken: Taken) -> None:
         if self._sink is not None:
             facts = {"loss": done.loss, "accuracy": done.accuracy, "lr": lr, "wall_time": self._elapsed()}
+            began = time.perf_counter()
             self._sink.write_step(step, facts, taken.step)
+            self._spent[WRITER] += time.perf_counter() - began
 
     def _end_epoch(self, step: int, taken: Taken) -> None:
         record = EpochRecord(epoch=len(self._epochs) + 1, step=step, digest=self._trainer.digest(), **self._evaluate())
         self._epochs.append(record)
         self._notify("on_epoch_end", run=self._info, record=record)
         if self._sink is not None:
+            began = time.perf_counter()
             self._sink.write_epoch(record, taken.epoch)
+            self._spent[WRITER] += time.perf_counter() - began
 
     def _evaluate(self) -> dict[str, float]:
         params, images = self._trainer.params, self._prepared.images

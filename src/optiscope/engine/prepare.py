@@ -24,7 +24,7 @@ from optiscope.errors import UsageError, unknown
 from optiscope.hooks import KINDS, PluginHost, create_manager, options_of
 from optiscope.nn import Model
 from optiscope.optim import Optimizer
-from optiscope.records import Recorder, RunInfo, Signal
+from optiscope.records import Recorder, RunInfo, Signal, thinned
 
 PROBE_SIZE = 256
 EPOCH_WITHOUT_DATA = 100
@@ -95,10 +95,13 @@ def prepare(config: RunConfig, host: PluginHost | None = None, images: Images | 
         batches = Batches(config.order, len(images.train_labels), config.batch_size, streams.order)
     info = _describe(config, host, model, optimizer, schedule, images, batches)
     recorders = tuple(host.build("recorders", name, options.get(name, {})) for name in host.pieces("recorders"))
+    thin = config.thin or {}
+    for name in thin:
+        _check_thin(name, {recorder.name: recorder for recorder in recorders})
     signals = {}
     for recorder in recorders:
         with blamed(host, "recorders", recorder.name):
-            signals[recorder.name] = tuple(recorder.signals(info))
+            signals[recorder.name] = thinned(recorder.signals(info), thin.get(recorder.name, 1))
     return Prepared(
         config=config,
         info=info,
@@ -130,6 +133,18 @@ def check_options(config: Common, host: PluginHost) -> None:
             raise unknown("piece in --set", name, {name for kind in KINDS for name in host.pieces(kind)})
         for kind in kinds:
             host.check(kind, name, options)
+
+
+def is_essential(recorder: Recorder) -> bool:
+    """Say whether a recorder needs every row that it declares."""
+    return bool(getattr(recorder, "essential", False))
+
+
+def _check_thin(name: str, recorders: Mapping[str, Recorder]) -> None:
+    if name not in recorders:
+        raise unknown("recorder in --thin", name, recorders)
+    if is_essential(recorders[name]):
+        raise UsageError(f"recorder '{name}' cannot be thinned, because it needs every row: leave it out of --thin")
 
 
 def load_images(config: Common, host: PluginHost) -> Images:

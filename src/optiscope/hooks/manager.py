@@ -8,13 +8,14 @@ broken from the start, and nothing of it runs.
     host.pieces("optimizers")             name -> Piece, from all active plugins
     host.check("optimizers", "adam", {})  that there is such a piece, and that it takes these options
     host.build("optimizers", "adam", {})  an instance, options checked
-    host.notify("on_step", run=..., ...)  call a lifecycle hook; the plugin that raises is named
-    host.notify_all("on_run_end", ...)    the same, but reaches every plugin whatever one raises
+    host.notify("on_step", spent, ...)    call a lifecycle hook; the plugin that raises is named, the time told
+    host.notify_all("on_run_end", ...)    reaches every plugin whatever one raises
 """
 
 from __future__ import annotations
 
 import inspect
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
@@ -82,7 +83,7 @@ class PluginHost:
     def active(self) -> tuple[PluginInfo, ...]:
         """The plugins in force, as they are written into run files."""
         return tuple(
-            PluginInfo(name=state.name, version=state.version, origin=state.origin)
+            PluginInfo(name=state.name, version=state.version, origin=state.origin, hooks=self._hooks(state.name))
             for state in self._states
             if state.state == "active"
         )
@@ -108,13 +109,19 @@ class PluginHost:
         """Return an instance of the piece called `name`; UsageError for an unknown name or a refused option."""
         return _make(name, self._factory(kind, name, options), options)
 
-    def notify(self, hook: str, **arguments: Any) -> None:
-        """Call a lifecycle hook; what a plugin raises becomes a PluginError that names it."""
+    def notify(self, hook: str, spent: Callable[[str, float], None] | None = None, /, **arguments: Any) -> None:
+        """Call a lifecycle hook; what a plugin raises becomes a PluginError that names it.
+
+        `spent`, if it is given, is told each plugin that was called and the seconds that it took.
+        """
         for plugin, call in self._calls(hook, arguments):
+            began = time.perf_counter()
             try:
                 call()
             except Exception as error:
                 raise PluginError(f"plugin '{plugin}' failed in {hook}: {told(error)}") from error
+            if spent is not None:
+                spent(plugin, time.perf_counter() - began)
 
     def notify_all(self, hook: str, **arguments: Any) -> None:
         """Call a lifecycle hook in every plugin; what they raise becomes one warning, after the last was called."""
@@ -166,8 +173,12 @@ class PluginHost:
             for piece in self._pieces[kind].values()
             if piece.plugin == state.name
         ]
-        callers = self._manager.get_hookcallers(self._manager.get_plugin(state.name)) or ()
-        return (*brought, *sorted(caller.name for caller in callers if caller.name.startswith("on_")))
+        return (*brought, *self._hooks(state.name))
+
+    def _hooks(self, plugin: str) -> tuple[str, ...]:
+        """Return the lifecycle hooks that a plugin implements."""
+        callers = self._manager.get_hookcallers(self._manager.get_plugin(plugin)) or ()
+        return tuple(sorted(caller.name for caller in callers if caller.name.startswith("on_")))
 
     def _load(self, candidate: Candidate, strict: bool, asked: bool = False) -> None:
         """Load a plugin and keep its state; PluginError for a broken one if `strict`, or if it was `asked` for.

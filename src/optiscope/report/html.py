@@ -17,6 +17,7 @@ import attrs
 from optiscope.labels import read_document
 from optiscope.report.elements import Child, Html, element
 from optiscope.report.inputs import BAND, Cell, Document, RunFile, Track, read_cells
+from optiscope.report.observers import observer_rows
 from optiscope.report.tables import VerdictRow, analyzer_rows, command, number, verdict_rows
 from optiscope.whole import write_whole
 
@@ -93,6 +94,7 @@ def render_page(document: Document, cells: Iterable[Cell]) -> str:
         _training(entries),
         element("h2", "Evidence", id="evidence"),
         [_evidence(entry) for entry in entries],
+        _observers(entries),
         _origin(document, entries),
     )
     return "<!DOCTYPE html>\n" + element("html", head, element("body", main), lang="en") + "\n"
@@ -300,6 +302,23 @@ def _run(run: RunFile, unfolded: bool) -> Html:
     if run.missing:
         body.append(element("p", f"Not drawn: {run.missing}"))
     return element("details", title, body, open="" if unfolded else None)
+
+
+def _observers(entries: list[_Entry]) -> Child:
+    runs = [run for entry in entries for run in entry.cell.runs]
+    rows = [row.words for row in observer_rows((run.observer_time, run.wall_time) for run in runs)]
+    if not rows:
+        return ""
+    caption = "What recorders, plugins' hooks and the writing of the files took of the time of all runs."
+    thin = {name: factor for run in runs for name, factor in (_asked(run).get("thin") or {}).items()}
+    words = "Thinned: " + ", ".join(f"{name}, one row in {factor}" for name, factor in thin.items()) + "."
+    return element(
+        "section",
+        element("h2", "Cost of observing"),
+        element("p", words) if thin else "",
+        _table(caption, ("observer", "time", "share"), rows, (1, 2)),
+        aria_label="Cost of observing",
+    )
 
 
 def _asked(run: RunFile) -> Document:

@@ -80,12 +80,15 @@ class RunFile:
     """A run as it was judged (its entry in the JSON) and as it was recorded; `missing` says why there is no `track`.
 
     `config` is what the run file says the run is: the fields of `RunInfo`, among them "config", what was asked for.
+    `observer_time` maps each observer to the seconds that it took of the run's `wall_time`.
     """
 
     judged: Document
     track: Track | None = None
     config: Document = attrs.field(factory=dict)
     missing: str = ""
+    observer_time: Mapping[str, float] = attrs.field(factory=dict)
+    wall_time: float = 0.0
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -116,7 +119,13 @@ def _read_run(out: Path, judged: Document) -> RunFile:
 
     try:
         with open_run(out / str(judged.get("path", ""))) as run:
-            return RunFile(judged=judged, track=_track(run, judged.get("first_step")), config=run.config)
+            return RunFile(
+                judged=judged,
+                track=_track(run, judged.get("first_step")),
+                config=run.config,
+                observer_time=run.observer_time,
+                wall_time=float(run.attrs.get("wall_time", 0.0)),
+            )
     except (OptiscopeError, OSError) as error:
         return RunFile(judged=judged, missing=str(error))
 

@@ -139,7 +139,11 @@ def command(configs: Iterable[Document]) -> str:
             words += ["--set", f"{piece}.{key}={str(value).lower() if isinstance(value, bool) else value}"]
     for flag, name in (("--plugin", "plugins"), ("--no-plugin", "block")):
         words += [flag, *map(str, first[name])] if first.get(name) else []
-    return shlex.join(words + (["--strict"] if first.get("strict") else []))
+    words += ["--strict"] if first.get("strict") else []
+    words += ["--budget", f"{first['budget']:g}"] if first.get("budget") is not None else []
+    for name, factor in (first.get("thin") or {}).items():
+        words += ["--thin", f"{name}={factor}"]
+    return shlex.join(words)
 
 
 def _axis(runs: list[Document], name: str) -> list[str]:

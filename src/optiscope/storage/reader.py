@@ -8,6 +8,7 @@ a row that was not committed is never shown. NaN says nothing about progress: a 
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -75,7 +76,8 @@ class Run:
 
     `path`, `run_id`, `attrs` (those of the root), `config` (what was asked for, a dict), `status`, `n_steps`,
     `n_epochs`, `first_bad_step` (None where there is none, or while the run lives), `why`. `steps`, `probe`,
-    `epochs` and `plugins[recorder]` map names to read-only arrays. `h5` is the h5py file underneath.
+    `epochs` and `plugins[recorder]` map names to read-only arrays, and `observer_time` names of observers to seconds.
+    `h5` is the h5py file underneath.
     """
 
     h5: h5py.File
@@ -120,6 +122,18 @@ class Run:
     def why(self) -> str:
         """Why the run ended as it did; empty where there is nothing to say or the run has not ended."""
         return str(self.attrs.get("why", ""))
+
+    @property
+    def observer_time(self) -> dict[str, float]:
+        """Seconds that each observer took of the run: "recorder NAME", "hooks of PLUGIN" and "writer".
+
+        Their share is that of `attrs["wall_time"]`. Empty while the run has not ended.
+        """
+        times = self.h5.get(schema.OBSERVER_TIME)
+        if times is None:
+            return {}
+        names = times.dims[0][0].asstr()[...]
+        return {str(name): float(took) for name, took in zip(names, times[...], strict=True) if math.isfinite(took)}
 
     @property
     def steps(self) -> Rows:

@@ -2,6 +2,7 @@
 
     /param  /class  /bin                what the axes of the arrays below mean (dimension scales)
     /run_state                          how far the run has come: the one record that a commit changes
+    /observer  /observer_time           what each recorder, each plugin and the writer took of the run's time
     /step/...   /probe/...   /epoch/... the core signals, one row a step, a probe, an epoch
     /plugins/<recorder>/<signal>        what any other recorder declared
 
@@ -27,7 +28,7 @@ import attrs
 import numpy as np
 
 from optiscope.errors import PluginError
-from optiscope.records import RunInfo, Signal, Status
+from optiscope.records import RunInfo, Signal, Status, observers, thinned
 
 SCHEMA_VERSION = 1
 """Raised when an old reader would misread a new file; new datasets and attributes do not raise it."""
@@ -35,6 +36,7 @@ SCHEMA_VERSION = 1
 STATUS_CODES: dict[Status, int] = {"running": 0, "completed": 1, "diverged": 2, "failed": 3, "interrupted": 4}
 
 RUN_STATE = "/run_state"
+OBSERVER_TIME = "/observer_time"
 RUN_STATE_FIELDS = ("n_steps", "n_epochs", "status", "commits")
 
 SUBSAMPLE = 50
@@ -197,9 +199,11 @@ def layout(info: RunInfo, signals: Mapping[str, tuple[Signal, ...]]) -> tuple[Da
         values=(0, 0, 0, 0),
     )
     groups = []
+    thin = info.config.get("thin") or {}
     for group, core in CORE.items():
         declared = signals.get(group, ())
-        foreign = [signal.name for signal in declared if signal not in core(info)]
+        known = thinned(core(info), thin.get(group, 1))
+        foreign = [signal.name for signal in declared if signal not in known]
         if foreign:
             raise PluginError(
                 f"recorder '{group}' declares {', '.join(foreign)}, but the name is a core recorder's: take another"
@@ -210,7 +214,26 @@ def layout(info: RunInfo, signals: Mapping[str, tuple[Signal, ...]]) -> tuple[Da
         if recorder not in CORE and declared:
             _check_name("recorder", recorder, recorder)
             groups.append(_group(f"/plugins/{recorder}", recorder, (), declared, info, shared))
-    return (*shared.values(), state, *(dataset for group in groups for dataset in group))
+    times = _observer_time(observers(info, [recorder for recorder, declared in signals.items() if declared]))
+    return (*shared.values(), state, *times, *(dataset for group in groups for dataset in group))
+
+
+def _observer_time(names: tuple[str, ...]) -> tuple[Dataset, Dataset]:
+    """Return the scale of the observers and their times, which stay NaN until the run has ended."""
+    path = OBSERVER_TIME.removesuffix("_time")
+    what = "name of who observed: a recorder, a plugin's hooks, the writer"
+    return (
+        Dataset(path=path, dtype="str", shape=(len(names),), scales=(path,), long_name=what, values=names),
+        Dataset(
+            path=OBSERVER_TIME,
+            dtype="f8",
+            shape=(len(names),),
+            scales=(path,),
+            units="s",
+            long_name="time that the observer took in the run",
+            source=("", "observer_time"),
+        ),
+    )
 
 
 def _shared_scales(info: RunInfo) -> Iterator[Dataset]:

@@ -208,6 +208,7 @@ class RunWriter:
             with telling(self.path):
                 values = {track.dataset.path: track.read(self._descriptor) for track in self._tracks}
                 values[schema.RUN_STATE] = self._state()
+                values[schema.OBSERVER_TIME] = self._observer_time(result)
                 cut = tuple(
                     attrs.evolve(d, shape=(len(values[d.path]), *d.shape[1:])) if d.every is not None else d
                     for d in self._layout
@@ -268,6 +269,12 @@ class RunWriter:
 
     def _state(self) -> npt.NDArray[np.int64]:
         return np.array([self._n_steps, self._n_epochs, self._status, self._commits], "<i8")
+
+    def _observer_time(self, result: RunResult) -> npt.NDArray[np.float64]:
+        """Return the time of each observer that the file has a place for, NaN where the result does not know it."""
+        scale = next(d.scales[0] for d in self._layout if d.path == schema.OBSERVER_TIME)
+        names = next(d.values for d in self._layout if d.path == scale)
+        return np.array([result.observer_time.get(name, np.nan) for name in names], "<f8")
 
     def _commit(self, durable: bool = False) -> None:
         """Write the waiting rows, then the record that vouches for them; `durable` fsyncs after each of the two."""

@@ -1,6 +1,7 @@
 """The folder of a characterization: who may write there, and what it holds.
 
-    OUT/grid.json               what was asked for, and the plugins' versions: what --resume compares with
+    OUT/grid.json               what was asked for, and the plugins' versions: what --resume compares with; also the
+                                schedules that a budget led to, which --resume takes over and never measures again
     OUT/runs/<run_id>.h5        one file a run
     OUT/characterization.json   the verdicts
     OUT/report.html             the report
@@ -35,30 +36,44 @@ def default_folder() -> Path:
     return Path(f"optiscope-{datetime.datetime.now():%Y%m%d-%H%M%S}")
 
 
-def open_folder(
+def check_folder(
     out: Path, grid: GridConfig, plugins: Iterable[PluginInfo], resume: bool = False, overwrite: bool = False
-) -> Path:
-    """Make `out` ready for the runs of `grid` and return the folder of runs.
+) -> GridConfig:
+    """Return what is to be run in `out`: `grid`, with the schedules that are held there if `resume` goes on with them.
 
     UsageError if it holds a characterization and neither `resume` nor `overwrite` is given, if `resume` finds a grid
-    that differs in more than longer axes, or if files of the same names lie there that are not a characterization's;
-    FileError if it cannot be written, or another process is writing there.
+    that differs in more than longer axes, or if files of the same names lie there that are not a characterization's.
+    Nothing is written.
     """
     if resume and overwrite:
         raise UsageError("--resume and --overwrite exclude each other: give one of them")
-    asked = _describe(grid, plugins)
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file: give --out a folder")
     ours = (out / GRID).exists()
     if not ours and (foreign := _in_the_way(out)):
         raise UsageError(f"{out} holds {foreign} but no {GRID}, so it cannot be told whose it is: choose another --out")
     if ours and resume:
-        check_resume(out, asked)
+        held = _held(out)
+        if grid.unmeasured and held["grid"].get("budget") == grid.budget:
+            grid = attrs.evolve(grid, thin=held["grid"].get("thin"))
+        check_resume(out, held, _describe(grid, plugins))
     elif ours and not overwrite:
         raise UsageError(
             f"{out} already holds a characterization: go on with --resume, replace it with --overwrite, "
             "or choose another --out"
         )
+    return grid
+
+
+def open_folder(
+    out: Path, grid: GridConfig, plugins: Iterable[PluginInfo], resume: bool = False, overwrite: bool = False
+) -> Path:
+    """Make `out` ready for the runs of `grid` and return the folder of runs.
+
+    UsageError as for `check_folder`; FileError if it cannot be written, or another process is writing there.
+    """
+    grid = check_folder(out, grid, plugins, resume, overwrite)
+    asked = _describe(grid, plugins)
     runs = out / "runs"
     with telling(out):
         if overwrite:
@@ -68,16 +83,21 @@ def open_folder(
     return runs
 
 
-def check_resume(out: Path, asked: Mapping[str, Any]) -> None:
-    """Raise UsageError unless `asked` is the grid in `out`, apart from longer axes."""
+def _held(out: Path) -> dict[str, dict[str, Any]]:
+    """Return what grid.json holds: "grid" and "plugins"; UsageError if it is damaged."""
     path = out / GRID
     try:
         held = json.loads(path.read_text())
-        grid, versions = held["grid"], held["plugins"]
+        return {"grid": dict(held["grid"]), "plugins": dict(held["plugins"])}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
             f"{path} is missing or damaged: --resume cannot tell what was begun, use --overwrite"
         ) from error
+
+
+def check_resume(out: Path, held: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    """Raise UsageError unless `asked` is the grid `held` in `out`, apart from longer axes."""
+    grid, versions = held["grid"], held["plugins"]
     for name, value in asked["grid"].items():
         if value == grid.get(name):
             continue

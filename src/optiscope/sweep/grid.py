@@ -7,6 +7,7 @@ import itertools
 import attrs
 
 from optiscope.config import Common, GridConfig, RunConfig
+from optiscope.data import Images
 from optiscope.engine import Prepared, host_for, prepare
 from optiscope.errors import UsageError
 from optiscope.hooks import PluginHost
@@ -23,8 +24,8 @@ def expand(grid: GridConfig) -> tuple[RunConfig, ...]:
     )
 
 
-def plan(grid: GridConfig, host: PluginHost | None = None) -> tuple[Prepared, ...]:
-    """Return every run of `grid`, prepared, before anything runs or is written.
+def plan(grid: GridConfig, host: PluginHost | None = None, images: Images | None = None) -> tuple[Prepared, ...]:
+    """Return every run of `grid`, prepared, before anything runs or is written; `images` saves loading them again.
 
     UsageError or DataError says what cannot be had, PluginError which recorder declares what no run file can hold.
     """
@@ -32,7 +33,7 @@ def plan(grid: GridConfig, host: PluginHost | None = None) -> tuple[Prepared, ..
     runs: list[Prepared] = []
     seen: set[str] = set()
     for config in expand(grid):
-        run = prepare(config, host, runs[0].images if runs else None)
+        run = prepare(config, host, runs[0].images if runs else images)
         if run.info.run_id in seen:
             raise UsageError(f"the grid holds run {run.info.run_id} twice: give each value of an axis once")
         layout(run.info, run.signals)

@@ -1,8 +1,12 @@
-"""A grid, from configuration to verdicts: plan, run, label.
+"""A grid, from configuration to verdicts: plan, measure what has a budget, run, label.
 
 Runs go to an executor, longest first and a few at a time. What is finished is never run again; what a killed worker
 left is a run file like any other, and its run begins anew on `resume`. Verdicts are formed from the files alone, by
 `optiscope.labels`; a run that left no file is named, as no verdict can tell of it.
+
+A budget is measured once for all runs, in this process, on the run whose share of observing is the largest: that with
+the smallest batch, and the first optimizer among those. So all files of a grid have rows at the same multiples of what
+is declared. `resume` takes the schedules from the folder.
 """
 
 from __future__ import annotations
@@ -15,13 +19,15 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from optiscope.config import GridConfig
-from optiscope.engine import Prepared, host_for
+from optiscope.engine import Prepared, host_for, measure, schedules
 from optiscope.errors import FileError, OptiscopeError, PluginError, UsageError
 from optiscope.labels import Characterization, build_analyzers, label_folder
 from optiscope.records import RunResult
 from optiscope.storage import open_run
-from optiscope.sweep.folder import default_folder, open_folder
+from optiscope.sweep.folder import check_folder, default_folder, open_folder
 from optiscope.sweep.grid import plan
 from optiscope.sweep.progress import GridProgress
 from optiscope.sweep.watch import Watch
@@ -70,15 +76,21 @@ def characterize(
     workers = host.build("executors", executor, options)
     folder = Path(out) if out is not None else default_folder()
     with workers:
+        asked = grid
+        grid, told = _frozen(check_folder(folder, grid, host.active, resume, overwrite), runs)
+        if grid is not asked:
+            runs = plan(grid, host, runs[0].images)
         run_folder = open_folder(folder, grid, host.active, resume, overwrite)
         finished = {run.info.run_id for run in runs if is_finished(run_folder / f"{run.info.run_id}.h5")}
         watch = Watch(runs, run_folder)
         watch.skip(finished)
         pending = [run for run in runs if run.info.run_id not in finished]
         pending.sort(key=lambda run: -run.info.steps * run.info.batch_size)
-        if on_progress is not None and executor == "processes":
-            on_progress(watch.look((), _crowd(min(int(options["jobs"]), len(pending)), grid.threads)))
+        if executor == "processes":
+            told += _crowd(min(int(options["jobs"]), len(pending)), grid.threads)
         try:
+            if on_progress is not None:
+                on_progress(watch.look((), told))
             error = _execute(pending, workers, max(1, int(options["jobs"])) + AHEAD, run_folder, watch, on_progress)
         except BaseException:
             workers.shutdown(wait=True, cancel_futures=True)
@@ -87,6 +99,14 @@ def characterize(
     characterization = label_folder(folder, analyzers, order=grid.optimizers)
     characterization.write(folder)
     return characterization
+
+
+def _frozen(grid: GridConfig, runs: Sequence[Prepared]) -> tuple[GridConfig, list[str]]:
+    """Return `grid` with the schedules that its budget leads to, and a line on each recorder beyond the budget."""
+    if not grid.unmeasured:
+        return grid, []
+    measured = measure(min(runs, key=lambda run: run.info.batch_size))
+    return attrs.evolve(grid, thin=schedules(measured)), [each.told for each in measured if each.told]
 
 
 def default_jobs(threads: int) -> int:
@@ -125,8 +145,6 @@ def _execute(
     queue = list(reversed(pending))
     active: dict[Future[RunResult], str] = {}
     last: BaseException | None = None
-    if on_progress is not None:
-        on_progress(watch.look(()))
     while queue or active:
         while queue and len(active) < in_flight and not any(future.done() for future in active):
             run = queue.pop()

@@ -19,9 +19,13 @@ from optiscope.records import RunInfo, Signal
 
 
 class GradientAngle:
-    """Remembers the last gradient, in one buffer of the size of the parameters."""
+    """Remembers the last gradient, in one buffer of the size of the parameters.
+
+    It needs every row: of a gradient that changes its sign at each step, every second one would look steady.
+    """
 
     name: ClassVar[str] = "gradient-angle"
+    essential: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._last: Parameters | None = None
