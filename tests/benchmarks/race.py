@@ -17,7 +17,8 @@ each time another one first: what disturbs the machine disturbs all. Whoever wai
 Slices are short for one more reason. A virtual machine may give free memory back to its host within seconds, and
 whoever returns memory after every step, as PyTorch does unless it is tuned, then pays for having waited. So every
 contestant also trains a round alone before the race, without a pause: where the race is slower than that, something
-else than the engines is compared, and a word on stderr says so.
+else than the engines is compared, and a word on stderr says so. On Linux another one says how much of the processors
+others used: PyTorch on two threads falls to a fraction of its speed where they have to wait for one another.
 
 Tables go to stdout (tables.py), what is going on to stderr. With `--csv` of an earlier race, the parts that are run
 again replace theirs.
@@ -29,6 +30,7 @@ import argparse
 import json
 import os
 import platform
+import resource
 import subprocess
 import sys
 import time
@@ -52,6 +54,9 @@ DISTURBED = 1.15
 
 STARTS = 3
 """Times that a program is started in a round."""
+
+BUSY = 0.1
+"""Cores in use by others; more is told of."""
 
 LONGEST_PERIOD = 4500
 """Images of a round, at most."""
@@ -88,6 +93,7 @@ def race(part: str, entries: dict[str, Row], model: str, batch: int, rounds: int
     told(f"{part}: {model}, batch {batch}")
     steps = (rounds + 2) * -(-LONGEST_PERIOD // batch) + 2
     common = {"model": model, "batch": batch, "steps": steps}
+    began, before = time.monotonic(), others()
     racers = [Racer(name, **{"recording": True, "threads": 1} | spec | common) for name, spec in entries.items()]
     rows = []
     try:
@@ -100,8 +106,26 @@ def race(part: str, entries: dict[str, Row], model: str, batch: int, rounds: int
     finally:
         for racer in racers:
             racer.close()
+    busy = max(0.0, others() - before) / (time.monotonic() - began)
+    if busy > BUSY:
+        told(f"  other programs used {busy:.1f} cores meanwhile: measure again when they rest")
     order = list(entries)
-    return sorted(rows, key=lambda row: (order.index(row["contestant"]), row["round"]))
+    rows = sorted(rows, key=lambda row: (order.index(row["contestant"]), row["round"]))
+    return [*rows, _row(part, model, batch, "", 0, busy, "others")]
+
+
+def others() -> float:
+    """Return the seconds of processor time, since some start, that went to others than this race; 0 if not known.
+
+    What this process and its children that have ended used is the race's.
+    """
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return 0.0
+    user, nice, system, _, _, interrupts, soft, steal = map(int, stat.read_text().split()[1:9])
+    own = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    busy = (user + nice + system + interrupts + soft + steal) / os.sysconf("SC_CLK_TCK")
+    return busy - sum(usage.ru_utime + usage.ru_stime for usage in own)
 
 
 def _tell_disturbed(part: str, rows: Sequence[Row]) -> None:

@@ -4,8 +4,9 @@
     python tests/benchmarks/tables.py docs/measured/performance.csv docs/performance.md     and put them into the page
 
 The file has a row for each figure: `part` of the race, `model`, `batch`, `contestant`, `item` (what of it; empty if
-there is one thing only, "alone" for the round before the race), `round` and `value`. A ratio is that of two medians
-over the rounds; in brackets stand the quartiles of the ratios within a round, which share its disturbances.
+there is one thing only, "alone" for the round before the race, "others" for the cores that other programs used),
+`round` and `value`. A ratio is that of two medians over the rounds; in brackets stand the quartiles of the ratios
+within a round, which share its disturbances.
 """
 
 from __future__ import annotations
@@ -65,7 +66,10 @@ def markdown(rows: Sequence[Row]) -> str:
     sections = []
     machine = [row for row in rows if row["part"] == "machine"]
     if machine:
-        sections.append("Measured on " + "; ".join(f"{row['item']} {row['value']}" for row in machine) + ".")
+        facts = [f"{row['item']} {row['value']}" for row in machine]
+        busy = [float(row["value"]) for row in rows if row["item"] == "others"]
+        facts += [f"at most {max(busy):.2f} cores in use by other programs meanwhile"] if busy else []
+        sections.append(f"Measured on {'; '.join(facts)}.")
     for part, title in TITLES.items():
         own = [row for row in rows if row["part"] == part]
         if own:
@@ -96,7 +100,7 @@ def _comparison(rows: Sequence[Row]) -> Iterator[str]:
     lines = []
     for (model, batch), cell in _cells(rows, "model", "batch").items():
         alone = {row["contestant"]: float(row["value"]) for row in cell if row["item"] == "alone"}
-        raced = _cells([row for row in cell if row["item"] != "alone"], "contestant")
+        raced = _cells([row for row in cell if not row["item"]], "contestant")
         contestants = {name: _values(own) for (name,), own in raced.items()}
         for name, values in contestants.items():
             line = [*([model, batch] if has_cells else []), name, _number(median(values))]

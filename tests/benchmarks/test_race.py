@@ -4,6 +4,7 @@ import csv
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -34,8 +35,8 @@ def run(tmp_path, *options, models=("small-cnn",)):
 
 
 def contestants(rows, part):
-    assert all(float(row["value"]) > 0 for row in rows if row["part"] == part)
-    return {(row["contestant"], row["item"]) for row in rows if row["part"] == part}
+    assert all(float(row["value"]) > 0 for row in rows if row["part"] == part and row["contestant"])
+    return {(row["contestant"], row["item"]) for row in rows if row["part"] == part and row["contestant"]}
 
 
 @pytest.mark.oracle
@@ -127,6 +128,19 @@ def test_turns_are_short_and_every_contestant_takes_the_same_steps():
     assert {who for who, _ in raced[::2]} == {ours, theirs}, "both lead"
 
 
+def test_what_the_race_used_is_not_counted_as_that_of_others(monkeypatch):
+    used = [0.0, 0.0]
+    stat = "cpu  {:.0f} 10 20 999 999 30 40 50 0 0\n"
+    monkeypatch.setattr(race.os, "sysconf", lambda name: 10)
+    monkeypatch.setattr(race.resource, "getrusage", lambda who: SimpleNamespace(ru_utime=used[who], ru_stime=0.5))
+    monkeypatch.setattr(race.Path, "exists", lambda path: True)
+    monkeypatch.setattr(race.Path, "read_text", lambda path: stat.format(100 + 10 * sum(used)))
+    first = race.others()
+    assert first == pytest.approx((100 + 10 + 20 + 30 + 40 + 50) / 10 - 1)
+    used[:] = [3.0, 4.0]
+    assert race.others() == pytest.approx(first)
+
+
 def rows(**values):
     return [
         {"part": "step", "model": "m", "batch": 50, "contestant": who, "item": item, "round": number, "value": value}
@@ -140,6 +154,11 @@ def test_a_ratio_is_of_medians_and_its_spread_that_within_rounds():
     within = np.percentile([0.25, 0.75, 0.5, 0.25], [25, 75])
     line = f"| m | 50 | ours | 20.0 | 9.00 | 0.50 ({within[0]:.2f} to {within[1]:.2f}) |"
     assert line in tables.markdown(measured).splitlines()
+    used = [{**measured[0], "contestant": "", "item": "others", "value": value} for value in (0.02, 0.31)]
+    about = {"part": "machine", "item": "cores", "round": 0, "value": 2}
+    said = tables.markdown([about, *measured, *used])
+    assert said.startswith("Measured on cores 2; at most 0.31 cores in use by other programs meanwhile.")
+    assert line in said
     assert "| m | 50 | eager | 40.0 | 39.0 |  |" in tables.markdown(measured).splitlines()
 
 
