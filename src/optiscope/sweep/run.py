@@ -15,6 +15,8 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from optiscope.config import GridConfig
 from optiscope.engine import Prepared, host_for
 from optiscope.errors import FileError, OptiscopeError, PluginError, UsageError
@@ -63,6 +65,7 @@ def characterize(
         raise UsageError(f"a worker that is starting called characterize again: {GUARD}")
     host = host_for(grid)
     runs = plan(grid, host)
+    grid = attrs.evolve(grid, kernels=runs[0].config.kernels)
     analyzers = build_analyzers(host, grid.options)
     options = {"jobs": default_jobs(grid.threads), **grid.options.get(executor, {})}
     if jobs is not None:

@@ -22,11 +22,33 @@ In float32, values and gradients are about 10 times as far from float64 as those
 
 from __future__ import annotations
 
-import numpy as np
+import logging
+from typing import Any
 
-from optiscope.autograd.kernels import loops, winograd
+import numpy as np
+from numba.core import event
+
+from optiscope.autograd.kernels import winograd
 from optiscope.autograd.kernels.vectors import LANES, ROWS
 from optiscope.autograd.node import Array, Node
+
+
+class _Word(event.Listener):
+    """Tells the log that something is compiled, once."""
+
+    _said = False
+
+    def on_start(self, _: Any) -> None:
+        if not self._said:
+            logging.getLogger(__name__).warning("compiling the kernels 'numba': about ten seconds, this once")
+        self._said = True
+
+    def on_end(self, _: Any) -> None:
+        pass
+
+
+with event.install_listener("numba:compile", _Word()):
+    from optiscope.autograd.kernels import loops
 
 TILES = 64
 """Tiles of a block, about."""
@@ -63,9 +85,9 @@ def conv_relu_pool(node: Node, x: Array, w: Array, b: Array, padding: int, pool:
             _flat(x), u, _flat(b), _flat(y), _winners(node, y, pool), padded, v, m, t, n, h, wide, ci, co, group, pool
         )
     else:
-        columns, m, _ = _rows(node, x, w, width, pool)
+        padded, columns, m, _ = _rows(node, x, w, width, padding)
         loops.direct(
-            _flat(x), _flat(w), _flat(b), _flat(y), _winners(node, y, pool), columns, m,
+            _flat(x), _flat(w), _flat(b), _flat(y), _winners(node, y, pool), padded, columns, m,
             n, h, wide, ci, co, kernel, padding, pool,
         )  # fmt: skip
     return y
@@ -107,11 +129,11 @@ def conv_relu_pool_grad(
             maps = winograd.G.astype(w.dtype)
             dw[...] = np.einsum("ap,bq,abio->pqio", maps, maps, du, optimize=True)
     else:
-        columns, g, total = _rows(node, x, w, wide + 2 * padding - kernel + 1, pool)
+        padded, columns, g, total = _rows(node, x, w, wide + 2 * padding - kernel + 1, padding)
         total[...] = 0
         g[...] = 0
         loops.direct_grad(
-            _flat(dy), _flat(x), _flat(y), winners, _flat(total), bias, columns, g, part,
+            _flat(dy), _flat(x), _flat(y), winners, _flat(total), bias, padded, columns, g, part,
             n, h, wide, ci, co, kernel, padding, pool,
         )  # fmt: skip
         if dw is not None:
@@ -162,9 +184,11 @@ def _memory(node: Node, x: Array, w: Array, pool: bool) -> tuple[int, Array, Arr
     )
 
 
-def _rows(node: Node, x: Array, w: Array, width: int, pool: bool) -> tuple[Array, Array, Array]:
-    """Return scratch for two rows of pixels: their columns, their values, and dW of the columns."""
+def _rows(node: Node, x: Array, w: Array, width: int, padding: int) -> tuple[Array, Array, Array, Array]:
+    """Return scratch: an image with its border, two rows of pixels' columns and values, and dW of the columns."""
     depth, co = _up(w[..., 0].size), w.shape[3]
-    columns = node.scratch(("compiled", "columns", w.shape), (2 * _up(width) * depth,), x.dtype)
+    border = (x.shape[1] + 2 * padding) * (x.shape[2] + 2 * padding) * x.shape[3]
+    padded = node.scratch(("compiled", "image", x.shape[1:], padding), (border + LANES,), x.dtype)
+    columns = node.scratch(("compiled", "columns", w.shape), (2 * _up(width) * depth + LANES,), x.dtype)
     values = node.scratch(("compiled", "rows"), (2 * _up(width) * co,), x.dtype)
-    return columns, values, node.scratch(("compiled", "dw"), (depth, co), x.dtype)
+    return padded, columns, values, node.scratch(("compiled", "dw"), (depth, co), x.dtype)

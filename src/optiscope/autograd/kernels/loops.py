@@ -6,7 +6,7 @@ Sizes are given by name: images n, height h, width w, channels of the input ci a
 
 from __future__ import annotations
 
-from numba import njit
+from numba import boolean, float32, intp, njit, uint8, void
 
 from optiscope.autograd.kernels.vectors import (
     LANES,
@@ -29,12 +29,25 @@ PLACES = 36
 """Products of a tile of 4 x 4 pixels."""
 
 
-def _compiled(function):
-    return njit(cache=True, nogil=True, error_model="numpy")(function)
+_F, _W = float32[::1], uint8[::1]
+_OPTIONS = {"nogil": True, "error_model": "numpy"}
 
 
-def _inlined(function):
-    return njit(cache=True, nogil=True, error_model="numpy", forceinline=True)(function)
+def _compiled(*kinds):
+    """Compile for arguments of these kinds, or load what was compiled before; without a place to keep it, compile."""
+
+    def decorate(function):
+        try:
+            return njit(void(*kinds), cache=True, **_OPTIONS)(function)
+        except RuntimeError as error:
+            if "cannot cache" not in str(error):
+                raise
+            return njit(void(*kinds), **_OPTIONS)(function)
+
+    return decorate
+
+
+_inlined = njit(forceinline=True, **_OPTIONS)
 
 
 @_inlined
@@ -87,12 +100,12 @@ def _spread(t, at, step, out, to, out_step):
 
 
 @_inlined
-def _copy_inside(x, first, count, h, w, c, padded, ph, pw):
-    """Copy images into `padded` images [ph, pw, c], one pixel in."""
+def _copy_inside(x, first, count, h, w, c, padded, ph, pw, border):
+    """Copy images into `padded` images [ph, pw, c], `border` pixels in."""
     for image in range(count):
         for row in range(h):
             source = ((first + image) * h + row) * w * c
-            target = ((image * ph + row + 1) * pw + 1) * c
+            target = ((image * ph + row + border) * pw + border) * c
             for index in range(w * c):
                 padded[target + index] = x[source + index]
 
@@ -217,21 +230,21 @@ def _add_up(part, db, c):
         part[channel] = 0
 
 
-@_compiled
+@_compiled(_F, _F, _F, _F, _W, _F, _F, _F, _F, *[intp] * 6, boolean)
 def winograd(x, u, b, y, winners, padded, v, m, t, n, h, w, ci, co, group, pool):
     """Fill y, and `winners` of its pools; blocks of `group` images."""
     tiles = _tiles(h) * _tiles(w)
     v_stride, m_stride = len(v) // PLACES, len(m) // PLACES
     for first in range(0, n, group):
         count = min(group, n - first)
-        _copy_inside(x, first, count, h, w, ci, padded, 4 * _tiles(h) + 2, 4 * _tiles(w) + 2)
+        _copy_inside(x, first, count, h, w, ci, padded, 4 * _tiles(h) + 2, 4 * _tiles(w) + 2, 1)
         _input_tiles(padded, count, h, w, ci, v, v_stride, t)
         for k in range(PLACES):
             _product(v, k * v_stride, ci, 1, count * tiles, u, k * ci * co, m, k * m_stride, co, ci, False)
         _output_tiles(m, m_stride, first, count, h, w, co, b, True, pool, y, winners, t)
 
 
-@_compiled
+@_compiled(*[_F] * 3, _W, *[_F] * 10, *[intp] * 6, *[boolean] * 3)
 def winograd_grad(
     dy, x, y, winners, u, dx, du, db, padded_x, padded_g, v, m, t, part, n, h, w, ci, co, group, pool, want_dx, want_dw
 ):
@@ -256,7 +269,7 @@ def winograd_grad(
                 _product(m, k * m_stride, co, 1, count * tiles, u, k * ci * co, v, k * v_stride, ci, co, False)
             _output_tiles(v, v_stride, first, count, h, w, ci, db, False, False, dx, winners, t)
         if want_dw:
-            _copy_inside(x, first, count, h, w, ci, padded_x, ph, pw)
+            _copy_inside(x, first, count, h, w, ci, padded_x, ph, pw, 1)
             _input_tiles(padded_x, count, h, w, ci, v, v_stride, t)
             _gradient_tiles(padded_g, count, h, w, co, m, m_stride, t)
             for k in range(PLACES):
@@ -264,32 +277,32 @@ def winograd_grad(
 
 
 @_inlined
-def _columns(x, image, row, rows, size, padding, h, w, c, depth, out, width):
-    """Fill out [rows, width, depth] with what lies under the kernel; zeros where that is outside."""
+def _columns(padded, row, rows, size, c, pw, depth, out, width, ow):
+    """Fill out [rows, width, depth] with what lies under the kernel.
+
+    Sixteen values are copied at a time. What is too much is written over by the next copy, or is of no use.
+    """
     for i in range(rows):
-        for column in range(width):
-            to = (i * width + column) * depth
+        for column in range(ow):
             for p in range(size):
-                source = row + i + p - padding
-                for q in range(size):
-                    place = column + q - padding
-                    inside = 0 <= source < h and 0 <= place < w
-                    at = ((image * h + source) * w + place) * c
-                    for channel in range(c):
-                        out[to] = x[at + channel] if inside else 0
-                        to += 1
+                source = ((row + i + p) * pw + column) * c
+                to = (i * width + column) * depth + p * size * c
+                for q in range(0, size * c, LANES):
+                    store(out, to + q, load(padded, source + q))
 
 
-@_compiled
-def direct(x, weight, b, y, winners, columns, m, n, h, w, ci, co, size, padding, pool):
+@_compiled(_F, _F, _F, _F, _W, _F, _F, _F, *[intp] * 7, boolean)
+def direct(x, weight, b, y, winners, padded, columns, m, n, h, w, ci, co, size, padding, pool):
     """Fill y, and `winners`; `columns` [2, width, depth] and m [2, width, co] in multiples of 8."""
     oh, ow = h + 2 * padding - size + 1, w + 2 * padding - size + 1
     used, step = size * size * ci, 2 if pool else 1
     width = len(m) // (2 * co)
-    depth = len(columns) // (2 * width)
+    depth = (len(columns) - LANES) // (2 * width)
+    ph, pw = h + 2 * padding, w + 2 * padding
     for image in range(n):
+        _copy_inside(x, image, 1, h, w, ci, padded, ph, pw, padding)
         for row in range(oh // step):
-            _columns(x, image, step * row, step, size, padding, h, w, ci, depth, columns, width)
+            _columns(padded, step * row, step, size, ci, pw, depth, columns, width, ow)
             _product(columns, 0, depth, 1, step * width, weight, 0, m, 0, co, used, False)
             for column in range(ow // step):
                 to = ((image * (oh // step) + row) * (ow // step) + column) * co
@@ -301,18 +314,21 @@ def direct(x, weight, b, y, winners, columns, m, n, h, w, ci, co, size, padding,
                         store(y, to + channel, rectified(load(m, at) + bias))
 
 
-@_compiled
-def direct_grad(dy, x, y, winners, dw, db, columns, g, part, n, h, w, ci, co, size, padding, pool):
+@_compiled(_F, _F, _F, _W, *[_F] * 6, *[intp] * 7, boolean)
+def direct_grad(dy, x, y, winners, dw, db, padded, columns, g, part, n, h, w, ci, co, size, padding, pool):
     """Add to dw [depth, co] and db."""
     oh, ow = h + 2 * padding - size + 1, w + 2 * padding - size + 1
     step = 2 if pool else 1
     width = len(g) // (2 * co)
-    depth = len(columns) // (2 * width)
+    depth = (len(columns) - LANES) // (2 * width)
+    ph, pw = h + 2 * padding, w + 2 * padding
     for image in range(n):
+        _copy_inside(x, image, 1, h, w, ci, padded, ph, pw, padding)
         for row in range(oh // step):
             for column in range(ow // step):
                 at = step * column * co
                 _gradient_before(dy, y, winners, pool, image, row, column, oh, ow, co, g, at, width * co, part)
-            _columns(x, image, step * row, step, size, padding, h, w, ci, depth, columns, width)
-            _product(columns, 0, 1, depth, depth, g, 0, dw, 0, co, step * width, True)
+            _columns(padded, step * row, step, size, ci, pw, depth, columns, width, ow)
+            for i in range(step):
+                _product(columns, i * width * depth, 1, depth, depth, g, i * width * co, dw, 0, co, ow, True)
         _add_up(part, db, co)
