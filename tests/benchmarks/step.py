@@ -1,4 +1,4 @@
-"""Print the median time of a training step, forward and backward, in ms: `python tests/benchmarks/step.py [steps] [kernels]`.
+"""Print the median time of forward and backward pass in ms: `python tests/benchmarks/step.py [steps] [kernels]`.
 
 One BLAS thread, random float32 images of 32 x 32 x 3. The first two steps, which make the buffers, are not counted.
 """

@@ -33,7 +33,7 @@ from optiscope.autograd.kernels.vectors import LANES, ROWS
 from optiscope.autograd.node import Array, Node
 
 
-class _Word(event.Listener):
+class _Word(event.Listener):  # type: ignore[misc]
     """Tells the log that something is compiled, once."""
 
     _said = False
