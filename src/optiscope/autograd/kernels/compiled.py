@@ -26,11 +26,14 @@ import logging
 from typing import Any
 
 import numpy as np
-from numba.core import event
+from numba.core import config, event
 
 from optiscope.autograd.kernels import winograd
 from optiscope.autograd.kernels.vectors import LANES, ROWS
 from optiscope.autograd.node import Array, Node
+
+if config.DISABLE_JIT:
+    raise ImportError("which NUMBA_DISABLE_JIT turns off")
 
 
 class _Word(event.Listener):  # type: ignore[misc]

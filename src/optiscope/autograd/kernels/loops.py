@@ -106,7 +106,10 @@ def _copy_inside(x, first, count, h, w, c, padded, ph, pw, border):
         for row in range(h):
             source = ((first + image) * h + row) * w * c
             target = ((image * ph + row + border) * pw + border) * c
-            for index in range(w * c):
+            whole = w * c // LANES * LANES
+            for index in range(0, whole, LANES):
+                store(padded, target + index, load(x, source + index))
+            for index in range(whole, w * c):
                 padded[target + index] = x[source + index]
 
 

@@ -9,6 +9,8 @@ value, two of AVX, four of NEON.
 the loop goes over the depth, so that of every ten loads there are sixteen multiplications. A BLAS does as much for
 large matrices; these have 16 to 32 columns, and are in cache already, so that its copies into another order do not pay.
 
+numba's cache of compiled code notices changes of `loops.py`, not of this file: whoever changes it removes the cache.
+
 Every comparison is chosen for what it does to NaN: one that comes in goes out.
 """
 
@@ -204,6 +206,9 @@ def _multiply(columns):
         def emit(context, builder, sig, args):
             a, a0, a_row, a_step, b, b0, b_row, c, c0, c_row, depth, add = args
             kinds = sig.args
+            # Eight neighbours would be loaded as one and then taken apart, which takes longer than eight loads: what
+            # is hidden in no instructions of assembler is not known to be 1.
+            a_row = builder.asm(ir.FunctionType(a_row.type, [a_row.type]), "", "=r,0", [a_row], False)
             fused = _fused(builder)
             places = [(i, j) for i in range(ROWS) for j in range(columns)]
             sums = {place: cgutils.alloca_once(builder, _LLVM) for place in places}
