@@ -95,6 +95,7 @@ class Common:
     other (neither: 400 steps). `train_samples` takes the first so many training images. `reduction` says how the
     loss that is differentiated is reduced over the batch: "mean", or "sum" as the paper's own program does.
     `order` is "paper" (batches cut once in file order, their order shuffled every epoch) or "reshuffle".
+    `kernels` names a set of `optiscope.autograd.kernels`; "auto" becomes the fastest when a run is planned.
     `threads` says how many share each batch of a run (see `optiscope.engine.shards`): its bits depend on it.
     `options` maps the name of any piece to its options: `{"adam": {"beta1": 0.8}}`. `plugins` are files of
     single-file plugins, `block` names of plugins not to load, and `strict` makes a broken one fatal.
@@ -113,7 +114,7 @@ class Common:
     reduction: Literal["mean", "sum"] = attrs.field(default="mean", validator=_one_of("mean", "sum"))
     order: Literal["paper", "reshuffle"] = attrs.field(default="paper", validator=_one_of("paper", "reshuffle"))
     schedule: str = "constant"
-    kernels: str = "winograd"
+    kernels: str = "auto"
     threads: int = attrs.field(default=1, validator=_at_least(1))
     options: Options = attrs.field(factory=dict, converter=_freeze)
     plugins: tuple[str, ...] = attrs.field(default=(), converter=_several)

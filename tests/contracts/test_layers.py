@@ -41,10 +41,26 @@ def test_nobody_imports_the_builtin_plugins(graph: grimp.ImportGraph) -> None:
     assert importers <= builtin
 
 
+COMPILED = {f"optiscope.autograd.kernels.{name}" for name in ("compiled", "loops", "vectors")}
+
+
 @pytest.mark.parametrize("room", ["optiscope.params", "optiscope.autograd"])
 def test_the_differentiation_needs_numpy_only(graph: grimp.ImportGraph, room: str) -> None:
-    outside = {name for name in imports_of(graph, room) if not name.startswith("optiscope")}
+    """But for the set of kernels that is there for numba, which is imported when somebody asks for it."""
+    modules = {room, *graph.find_descendants(room)} - COMPILED
+    found = {imported for module in modules for imported in graph.find_modules_directly_imported_by(module)}
+    outside = {name for name in found if not name.startswith("optiscope")}
     assert outside - sys.stdlib_module_names == {"numpy"}
+
+
+def test_compiled_kernels_are_imported_by_nobody_else(graph: grimp.ImportGraph) -> None:
+    importers = {importer for name in COMPILED for importer in graph.find_modules_that_directly_import(name)}
+    assert importers - COMPILED == {"optiscope.autograd.kernels"}
+    done = subprocess.run([sys.executable, "-c", LAZY], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+LAZY = "import sys, optiscope.cli, optiscope.engine; print({'numba', 'llvmlite'} & set(sys.modules))"
 
 
 @pytest.mark.parametrize("other", ["optiscope.storage", "optiscope.labels", "rich"])

@@ -9,7 +9,8 @@ patterns of the two forward passes (who is positive, who wins), and only seeds w
 import numpy as np
 import pytest
 
-from optiscope.autograd import KERNELS, Tape, conv2d
+from optiscope.autograd import Tape, conv2d
+from optiscope.autograd.kernels import available
 from optiscope.nn import PaperCNN, SmallCNN, on_tape
 
 torch = pytest.importorskip("torch", reason="needs the dependency group 'oracle'")
@@ -125,7 +126,7 @@ def _one_thread():
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("kernels", KERNELS)
+@pytest.mark.parametrize("kernels", available())
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("model", MODELS, ids=IDS)
 def test_float64(model, reduction, kernels):

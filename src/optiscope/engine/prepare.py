@@ -14,7 +14,7 @@ import attrs
 import numpy as np
 
 import optiscope
-from optiscope.autograd.kernels import find as find_kernels
+from optiscope.autograd.kernels import resolve as resolve_kernels
 from optiscope.config import Common, RunConfig
 from optiscope.data import Batches, Images, from_folder
 from optiscope.engine import blas
@@ -79,12 +79,12 @@ def prepare(config: RunConfig, host: PluginHost | None = None, images: Images | 
     if host is None:
         host = host_for(config)
     check_options(config, host)
+    config = attrs.evolve(config, kernels=resolve_kernels(config.kernels))
     options = config.options
     lr = {} if config.lr is None else {"lr": config.lr}
     optimizer = host.build("optimizers", config.optimizer, {**options.get(config.optimizer, {}), **lr})
     model = host.build("models", config.model, options.get(config.model, {}))
     schedule = host.build("schedules", config.schedule, options.get(config.schedule, {}))
-    find_kernels(config.kernels)
     if not model.needs_data:
         images = None
     elif images is None:

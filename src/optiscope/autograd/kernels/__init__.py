@@ -4,20 +4,25 @@
     im2col       float32 and float64: matrix products over blocks that stay in cache, in memory that is used again
     winograd     the same with half the multiplications, where kernels are 3 x 3 and channels many; rounds three times
                  as coarsely
+    numba        winograd along both axes, in compiled loops (`optiscope[fast]`); float32, other dtypes as winograd
 
 The sets differ in rounding, nothing else. Each function is given the `Node` of its call, for its buffers. Images
 are [N, H, W, C], convolution weights [kh, kw, Cin, Cout].
+
+The first three need NumPy only, and are in `KERNELS`. Whoever asks for "numba" has numba imported, which takes as long
+as everything else together, and at the very first time the loops compiled: the log tells of it.
 """
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from optiscope.autograd.kernels import fused, im2col, reference, winograd
 from optiscope.autograd.node import Array, Node
-from optiscope.errors import unknown
+from optiscope.errors import UsageError, unknown
 
 Pair = tuple[int, int]
 
@@ -90,11 +95,48 @@ KERNELS: Mapping[str, Kernels] = MappingProxyType(
         ),
     }
 )
-"""The sets, by name."""
+"""The sets that need NumPy only, by name."""
+
+AUTO, COMPILED, FASTEST = "auto", "numba", "winograd"
+
+
+def available() -> tuple[str, ...]:
+    """Return the names of the sets that can be had here."""
+    return (*KERNELS, COMPILED) if importlib.util.find_spec("numba") else tuple(KERNELS)
 
 
 def find(name: str) -> Kernels:
-    """Return the set called `name`; UsageError, with the nearest name, if there is none."""
+    """Return the set called `name`; UsageError, with the nearest name, if there is none or if it needs numba."""
+    if name == COMPILED:
+        return _compiled()
     if name not in KERNELS:
-        raise unknown("kernels", name, KERNELS)
+        raise unknown("kernels", name, (*KERNELS, COMPILED))
     return KERNELS[name]
+
+
+def resolve(name: str) -> str:
+    """Return the name of the set that `name` stands for: "auto" is the fastest that can be had. UsageError as `find`.
+
+    A numba that is installed but cannot be imported, as with a newer NumPy than it knows, counts as none.
+    """
+    if name != AUTO:
+        return find(name).name
+    try:
+        return find(COMPILED).name
+    except UsageError:
+        return FASTEST
+
+
+def _compiled() -> Kernels:
+    try:
+        from optiscope.autograd.kernels import compiled
+    except ImportError as error:
+        raise UsageError(
+            f"kernels '{COMPILED}' need numba ({error}): pip install 'optiscope[fast]', or choose other kernels"
+        ) from error
+    return replace(
+        KERNELS[FASTEST],
+        name=COMPILED,
+        conv_relu_pool=compiled.conv_relu_pool,
+        conv_relu_pool_grad=compiled.conv_relu_pool_grad,
+    )
