@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from optiscope import sweep
 from optiscope.config import GridConfig
 
 
@@ -117,3 +118,15 @@ def test_dry_run_as_json(optiscope, folder):
 )
 def test_what_cannot_go_together(refused, words, sentence):
     assert sentence in refused("characterize", *words.split())
+
+
+def test_ctrl_c_before_anything_was_begun_says_so(optiscope, folder, monkeypatch):
+    """A budget is measured for some seconds before a folder that is there already is touched."""
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweep, "characterize", interrupted)
+    (folder / "o").mkdir()
+    outcome = optiscope("characterize", "--out", "o", "--overwrite")
+    assert (outcome.code, outcome.err) == (130, "optiscope: interrupted: nothing was written\n")

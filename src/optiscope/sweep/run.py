@@ -60,6 +60,8 @@ def characterize(
     The workers of "processes" are spawned and import the calling script first: a script must call this under
     `if __name__ == "__main__":`.
 
+    A budget is measured before anything is written, and an event names each recorder that is beyond it.
+
     UsageError or PluginError before anything is written if the grid asks for what cannot be had; FileError if the
     folder cannot be written to, or if no run left a file. A run whose worker failed costs itself only: it is an event
     of `on_progress`, and a RuntimeWarning names it if it left no file and nobody is told of progress.
