@@ -48,6 +48,8 @@ def test_resume_takes_longer_axes(tmp_path, changes):
         ({"lrs": []}, "lrs"),
         ({"optimizers": ["adam"]}, "optimizers"),
         ({"steps": 7}, "steps is 7 now and was None"),
+        ({"kernels": "im2col"}, "kernels is 'im2col' now and was 'auto' in "),
+        ({"kernels": "im2col"}, ": give --kernels auto, or use another --out"),
         ({"model": "paper-cnn"}, "model"),
         ({"reduction": "sum"}, "reduction"),
         ({"options": {"sgd": {"weight_decay": 1.0}}}, "options"),

@@ -1,6 +1,9 @@
+import sys
+
 import attrs
 import pytest
 
+from optiscope.autograd.kernels import available
 from optiscope.config import GridConfig
 from optiscope.errors import UsageError
 from optiscope.sweep import expand, plan
@@ -57,6 +60,18 @@ def test_whatever_changes_bits_changes_the_run_id(changes):
 def test_what_changes_no_bits_leaves_the_run_id(changes):
     before = [run.info.run_id for run in plan(QUADRATIC)]
     assert [run.info.run_id for run in plan(attrs.evolve(QUADRATIC, **changes))] == before
+
+
+@pytest.mark.parametrize("numba", [True, False], ids=["as installed", "without numba"])
+def test_the_kernels_of_a_plan_have_their_own_name(monkeypatch, numba):
+    """A run that was planned with "auto" is the run that is planned with the name that it stands for."""
+    if not numba:
+        monkeypatch.setitem(sys.modules, "optiscope.autograd.kernels.compiled", None)
+        monkeypatch.delattr("optiscope.autograd.kernels.compiled", raising=False)
+    expected = "numba" if numba and "numba" in available() else "winograd"
+    automatic, named = (plan(attrs.evolve(QUADRATIC, kernels=kernels)) for kernels in ("auto", expected))
+    assert [run.info.run_id for run in automatic] == [run.info.run_id for run in named]
+    assert {run.config.kernels for run in automatic} == {run.info.config["kernels"] for run in automatic} == {expected}
 
 
 def test_where_the_data_lies_does_not_change_the_run_id(tmp_path):

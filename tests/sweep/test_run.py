@@ -12,6 +12,7 @@ import h5py
 import pytest
 
 import optiscope
+from optiscope.autograd.kernels import resolve
 from optiscope.config import GridConfig
 from optiscope.errors import FileError, PluginError, UsageError
 from optiscope.labels import Characterization
@@ -49,6 +50,19 @@ def test_both_executors_record_the_same_bits(tmp_path):
         with optiscope.open_run(files(tmp_path / executor)[0]) as run:
             digests.append(run.epochs["digest"].tobytes())
     assert digests[0] == digests[1]
+
+
+def test_a_folder_is_resumed_with_the_kernels_that_it_was_begun_with(tmp_path):
+    """Whatever is fastest when it is resumed, grid.json has the name of what was fastest when it was begun."""
+    optiscope.characterize(GRID, tmp_path, executor="in-process")
+    kernels = json.loads((tmp_path / "grid.json").read_text())["grid"]["kernels"]
+    assert kernels == resolve("auto")
+    optiscope.characterize(attrs.evolve(GRID, kernels=kernels), tmp_path, executor="in-process", resume=True)
+    assert len(files(tmp_path)) == 4
+    with pytest.raises(
+        UsageError, match=f"kernels is 'im2col' now and was '{kernels}' in .*: give --kernels {kernels}"
+    ):
+        optiscope.characterize(attrs.evolve(GRID, kernels="im2col"), tmp_path, executor="in-process", resume=True)
 
 
 def test_resume_runs_only_what_is_new(tmp_path):
