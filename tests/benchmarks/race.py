@@ -275,7 +275,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=7, help="rounds of each cell (7)")
     parser.add_argument("--models", nargs="+", default=["paper-cnn", "small-cnn"], help="models (both)")
     parser.add_argument("--batches", nargs="+", type=int, default=[50, 100, 150, 200], help="batch sizes")
-    parser.add_argument("--kernels", nargs="+", default=["im2col", "numba"], help="sets of our kernels")
+    parser.add_argument("--kernels", nargs="+", default=["winograd", "numba"], help="sets of our kernels")
     parser.add_argument("--csv", type=Path, help="where to write every round's figures")
     options = parser.parse_args(arguments)
     rows = machine()
