@@ -137,13 +137,14 @@ def test_float64(model, reduction, kernels):
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("model", MODELS, ids=IDS)
-def test_float32_over_three_seeds_without_near_ties(model, reduction):
+@pytest.mark.parametrize("kernels", [name for name in ("im2col", "numba") if name in available()])
+def test_float32_over_three_seeds_without_near_ties(model, reduction, kernels):
     errors = []
-    for seed in range(20):
-        error = compare(model, "im2col", np.float32, reduction, seed)
+    for seed in range(40):
+        error = compare(model, kernels, np.float32, reduction, seed)
         if error is not None:
             errors.append(error)
         if len(errors) == 3:
             break
     assert len(errors) == 3
-    assert max(errors) < 1e-5
+    assert max(errors) < {"im2col": 1e-5, "numba": 5e-5}[kernels]
