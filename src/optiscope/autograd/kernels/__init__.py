@@ -55,6 +55,19 @@ class Kernels:
     relu_grad: Callable[[Node, Array, Array, Array], None]
 
 
+_IM2COL = Kernels(
+    name="im2col",
+    dtypes=("float32", "float64"),
+    conv2d=im2col.conv2d,
+    conv2d_grad=im2col.conv2d_grad,
+    max_pool2d=im2col.max_pool2d,
+    max_pool2d_grad=im2col.max_pool2d_grad,
+    conv_relu_pool=fused.conv_relu_pool,
+    conv_relu_pool_grad=fused.conv_relu_pool_grad,
+    relu=im2col.relu,
+    relu_grad=im2col.relu_grad,
+)
+
 KERNELS: Mapping[str, Kernels] = MappingProxyType(
     {
         "reference": Kernels(
@@ -69,29 +82,12 @@ KERNELS: Mapping[str, Kernels] = MappingProxyType(
             relu=reference.relu,
             relu_grad=reference.relu_grad,
         ),
-        "im2col": Kernels(
-            name="im2col",
-            dtypes=("float32", "float64"),
-            conv2d=im2col.conv2d,
-            conv2d_grad=im2col.conv2d_grad,
-            max_pool2d=im2col.max_pool2d,
-            max_pool2d_grad=im2col.max_pool2d_grad,
-            conv_relu_pool=fused.conv_relu_pool,
-            conv_relu_pool_grad=fused.conv_relu_pool_grad,
-            relu=im2col.relu,
-            relu_grad=im2col.relu_grad,
-        ),
-        "winograd": Kernels(
+        "im2col": _IM2COL,
+        "winograd": replace(
+            _IM2COL,
             name="winograd",
-            dtypes=("float32", "float64"),
-            conv2d=im2col.conv2d,
-            conv2d_grad=im2col.conv2d_grad,
-            max_pool2d=im2col.max_pool2d,
-            max_pool2d_grad=im2col.max_pool2d_grad,
             conv_relu_pool=winograd.conv_relu_pool,
             conv_relu_pool_grad=winograd.conv_relu_pool_grad,
-            relu=im2col.relu,
-            relu_grad=im2col.relu_grad,
         ),
     }
 )
