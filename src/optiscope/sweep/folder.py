@@ -102,9 +102,9 @@ def check_resume(out: Path, held: Mapping[str, Any], asked: Mapping[str, Any]) -
         if value == grid.get(name):
             continue
         if name not in AXES:
-            held = grid.get(name)
-            mend = f"give --kernels {held}, or use another --out" if name == "kernels" else "use another --out"
-            raise UsageError(f"--resume: {name} is {value!r} now and was {held!r} in {out}: {mend}")
+            was = grid.get(name)
+            mend = f"give --kernels {was}, or use another --out" if name == "kernels" else "use another --out"
+            raise UsageError(f"--resume: {name} is {value!r} now and was {was!r} in {out}: {mend}")
         if name == "seeds" and value >= grid[name]:
             continue
         if name != "seeds" and grid[name] and set(grid[name]) <= set(value):

@@ -48,7 +48,7 @@ def conv_relu_pool(node: Node, x: Array, w: Array, b: Array, padding: int, pool:
         rows = y[images].reshape(-1, outputs)
         if pool:
             z = np.matmul(columns, flat, out=product[: len(columns)])
-            _pool(z.reshape(2, 2, -1), *comparisons(node, y, images), node, rows.reshape(-1))
+            _pool(z.reshape(2, 2, -1), *comparisons(node, y, images), rows.reshape(-1))
         else:
             np.matmul(columns, flat, out=rows)
         rows += bias[: len(rows)]
@@ -77,7 +77,7 @@ def comparisons(node: Node, y: Array, images: slice) -> tuple[Array, Array]:
     return left.reshape(2, -1), upper
 
 
-def _pool(z: Array, left: Array, upper: Array, node: Node, out: Array) -> None:
+def _pool(z: Array, left: Array, upper: Array, out: Array) -> None:
     """Fill `out` [M] with the maxima of `z` [2, 2, M], and say in `left` and `upper` where they were."""
     rows = z[:, 0]
     np.greater_equal(rows, z[:, 1], out=left)
@@ -117,6 +117,8 @@ def conv_relu_pool_grad(
         count = images.stop - images.start
         g = before_relu(node, dy[images], y[images], limit)
         bias += product(node, "db part", ones[: len(g)], g)
+        if dx is None and dw is None:
+            continue
         if pool:
             g = _unpool(node, g, *comparisons(node, y, images))
         if dx is None:
@@ -129,7 +131,8 @@ def conv_relu_pool_grad(
         _to_pixels(g, inside[:count], pool)
         columns = unfold(node, spread, count, (kernel, kernel), (1, 1), x.shape[1:3])
         np.matmul(columns, flipped.reshape(-1, channels), out=dx[images].reshape(-1, channels))
-        weight += product(node, "dw part", x[images].reshape(-1, channels).T, columns)
+        if dw is not None:
+            weight += product(node, "dw part", x[images].reshape(-1, channels).T, columns)
     if db is not None:
         db[...] = bias
     if dw is not None and dx is not None:
