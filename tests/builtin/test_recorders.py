@@ -27,7 +27,7 @@ def by_hand(prepared, images, labels):
     """The first step, computed without the engine: logits, their gradient, last input, parameters' gradients."""
     model = SmallCNN()
     params = model.init(np.random.default_rng(prepared.streams.initial), (32, 32, 3), 10)
-    grads, tape = params.zeros(), Tape()
+    grads, tape = params.zeros(), Tape(kernels=prepared.config.kernels)
     tape.reset()
     output = model.forward(on_tape(tape, params, grads), tape.constant(to_batch(images)), None)
     tape.backward(model.loss(output.output, labels, "sum"))
@@ -48,7 +48,7 @@ def test_the_signals_of_a_step_are_what_they_say(recorded):
         "logits_batch_min": logits.min(),
         "dlogits_norm": np.linalg.norm(dlogits),
         "last_input_mean": last_input.mean(),
-        "last_input_q95": np.quantile(last_input, 0.95),
+        "last_input_q95": np.quantile(last_input[: schema.SUBSAMPLE], 0.95),
         "grad_norm": [np.linalg.norm(grads[name]) for name in grads],
         "update_norm": [0.01 * np.linalg.norm(grads[name]) for name in grads],
     }

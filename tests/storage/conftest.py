@@ -13,14 +13,14 @@ from optiscope.records import EpochRecord, RunInfo, RunResult, Signal
 from optiscope.storage import RunWriter, schema
 
 INFO = RunInfo(
-    run_id="adam-b100-0123",
+    run_id="adam-b150-0123",
     optimizer="adam",
     optimizer_options={"lr": 1e-3, "clip": float("inf")},
     model="small-cnn",
     model_options={},
     data="synthetic",
     data_digest="d" * 64,
-    batch_size=100,
+    batch_size=150,
     lr=1e-3,
     seed=3,
     reduction="mean",

@@ -13,14 +13,14 @@ def test_a_run_says_what_it_is(make):
     run = make(43)
     with open_run(str(run.path)) as found:
         assert found.path == run.path
-        assert found.run_id == "adam-b100-0123"
+        assert found.run_id == "adam-b150-0123"
         assert (found.status, found.n_steps, found.n_epochs) == ("running", 40, 2)
         assert (found.first_bad_step, found.why) == (None, "")
         assert found.config["model"] == "small-cnn"
-        assert found.attrs["batch_size"] == 100
+        assert found.attrs["batch_size"] == 150
         assert type(found.attrs["lr"]) is float
         assert list(found.plugins) == ["third-party"]
-        assert repr(found) == "Run(adam-b100-0123, running, 40 steps)"
+        assert repr(found) == "Run(adam-b150-0123, running, 40 steps)"
     assert not found.h5
 
 
@@ -77,7 +77,7 @@ def test_data_frame_and_tree_show_the_committed_rows(make, kit, finished):
     assert tree["epoch/histograms"].dims == ("epoch", "param", "bin")
     assert tree["probe"].sizes["step"] == 2
     assert float(tree["step/grad_norm"].sel(step=7, param="conv1.bias")) == expected["step/grad_norm"][6, 1]
-    assert tree.attrs["run_id"] == "adam-b100-0123"
+    assert tree.attrs["run_id"] == "adam-b150-0123"
 
 
 @pytest.mark.parametrize(("method", "package"), [("to_dataframe", "pandas"), ("tree", "xarray")])

@@ -40,7 +40,10 @@ class StepRecorder:
         if "last_input" in quantities:
             values["dlogits_norm"] = np.linalg.norm(quantities["dlogits"])
             last_input = quantities["last_input"]
-            values |= {"last_input_mean": last_input.mean(), "last_input_q95": quantiles(last_input, 0.95)[0]}
+            values |= {
+                "last_input_mean": last_input.mean(),
+                "last_input_q95": quantiles(last_input[: schema.SUBSAMPLE], 0.95)[0],
+            }
         return values
 
 

@@ -11,7 +11,7 @@ handed. Recorders that are handed the same quantity at a step share its time equ
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -23,11 +23,23 @@ from optiscope.engine.evaluate import Evaluator
 from optiscope.engine.prepare import Prepared
 from optiscope.engine.step import Pass, Trainer
 from optiscope.params import Parameters, readonly
-from optiscope.records import QUANTITIES, Recorder, Signal
+from optiscope.records import QUANTITIES, Recorder
 
 Recorded = dict[str, Mapping[str, npt.ArrayLike]]
-Due = tuple[Recorder, list[Signal], set[str]]
-"""A recorder, those of its signals that are due at a step, and the quantities that these need."""
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Due:
+    """A recorder with signals that are due, for the step, for the epoch that it ends, or both; and what these need.
+
+    `at_epochs` are the names of all its signals on the schedule "epoch".
+    """
+
+    recorder: Recorder
+    needs: frozenset[str]
+    for_step: bool
+    for_epoch: bool
+    at_epochs: frozenset[str]
 
 
 @attrs.frozen
@@ -47,41 +59,47 @@ class Recording:
         self._evaluator = evaluator
         self.spent = {recorder.name: 0.0 for recorder in run.recorders}
         self._copying = 0.0
-        wanted = any("update" in _needs(signals) for signals in run.signals.values())
+        signals = [signal for declared in run.signals.values() for signal in declared]
+        self._periods = sorted({signal.every for signal in signals if signal.every != "epoch"})
+        self._schedule: dict[tuple[bool, ...], list[Due]] = {}
+        wanted = any("update" in signal.needs for signal in signals)
         self._before = trainer.params.zeros() if wanted else None
         self._change = trainer.params.zeros() if wanted else None
+        self._shown = {"grads": trainer.grads.readonly(), "params": trainer.params.readonly()}
+        if self._change is not None:
+            self._shown["update"] = self._change.readonly()
 
     def before_update(self, step: int, ends_epoch: bool) -> None:
         """Keep the parameters, where a signal that is due after the update needs the update itself."""
-        if self._before is not None and any("update" in needs for _, _, needs in self._due(step, ends_epoch)):
+        if self._before is not None and any("update" in due.needs for due in self._due(step, ends_epoch)):
             began = time.perf_counter()
             np.copyto(self._before.flat, self._trainer.params.flat)
             self._copying = time.perf_counter() - began
 
     def after_step(self, step: int, ends_epoch: bool, done: Pass) -> Taken:
         """Return what every recorder with a signal due now has to say."""
-        due = self._due(step, ends_epoch)
-        values = self._values(done, due)
+        all_due = self._due(step, ends_epoch)
+        values = self._values(done, all_due)
         taken = Taken()
-        for recorder, signals, needs in due:
+        for due in all_due:
+            recorder = due.recorder
             began = time.perf_counter()
             with blamed(self._run.host, "recorders", recorder.name, step):
-                said = recorder.record(step, {name: values[name] for name in needs})
+                said = recorder.record(step, {name: values[name] for name in due.needs})
             self.spent[recorder.name] += time.perf_counter() - began
-            declared = self._run.signals[recorder.name]
-            at_epochs = {signal.name for signal in declared if signal.every == "epoch"}
-            for part, wanted in ((taken.step, False), (taken.epoch, True)):
-                if any((signal.name in at_epochs) is wanted for signal in signals):
-                    part[recorder.name] = {name: value for name, value in said.items() if (name in at_epochs) is wanted}
+            if due.for_step:
+                taken.step[recorder.name] = {name: value for name, value in said.items() if name not in due.at_epochs}
+            if due.for_epoch:
+                taken.epoch[recorder.name] = {name: value for name, value in said.items() if name in due.at_epochs}
         return taken
 
-    def _values(self, done: Pass, due: Iterable[Due]) -> dict[str, Any]:
+    def _values(self, done: Pass, all_due: Iterable[Due]) -> dict[str, Any]:
         """Return every quantity that is needed now, its time charged to those who need it."""
         sources = self._sources(done)
         users: dict[str, list[str]] = {}
-        for recorder, _, needs in due:
-            for name in needs:
-                users.setdefault(name, []).append(recorder.name)
+        for due in all_due:
+            for name in due.needs:
+                users.setdefault(name, []).append(due.recorder.name)
         values = {}
         for name, asking in users.items():
             began = time.perf_counter()
@@ -92,13 +110,26 @@ class Recording:
         return values
 
     def _due(self, step: int, ends_epoch: bool) -> list[Due]:
-        due = []
+        """Return what is due at a step; worked out once for all steps at which the same schedules are due."""
+        key = (ends_epoch, *((step - 1) % every == 0 for every in self._periods))
+        if key not in self._schedule:
+            self._schedule[key] = list(self._due_anew(step, ends_epoch))
+        return self._schedule[key]
+
+    def _due_anew(self, step: int, ends_epoch: bool) -> Iterator[Due]:
         for recorder in self._run.recorders:
             declared = self._run.signals[recorder.name]
-            signals = [signal for signal in declared if signal.due(step) or (ends_epoch and signal.every == "epoch")]
-            if signals:
-                due.append((recorder, signals, _needs(signals)))
-        return due
+            at_epochs = [signal for signal in declared if signal.every == "epoch"]
+            now = [signal for signal in declared if signal.due(step)]
+            due = now + at_epochs if ends_epoch else now
+            if due:
+                yield Due(
+                    recorder=recorder,
+                    needs=frozenset(name for signal in due for name in signal.needs),
+                    for_step=bool(now),
+                    for_epoch=ends_epoch and bool(at_epochs),
+                    at_epochs=frozenset(signal.name for signal in at_epochs),
+                )
 
     def _sources(self, done: Pass) -> dict[str, Callable[[], Any]]:
         trainer, images = self._trainer, self._run.images
@@ -116,8 +147,8 @@ class Recording:
             "logits": lambda: view(done.logits),
             "dlogits": lambda: view(trainer.dlogits()),
             "last_input": lambda: view(trainer.last_input()),
-            "grads": trainer.grads.readonly,
-            "params": trainer.params.readonly,
+            "grads": lambda: self._shown["grads"],
+            "params": lambda: self._shown["params"],
             "update": self._update,
             "state": lambda: {name: view(array) for name, array in trainer.state.items()},
             "probe_logits": probe,
@@ -129,8 +160,4 @@ class Recording:
         assert self._before is not None
         assert self._change is not None
         np.subtract(self._trainer.params.flat, self._before.flat, out=self._change.flat)
-        return self._change.readonly()
-
-
-def _needs(signals: Iterable[Signal]) -> set[str]:
-    return {name for signal in signals for name in signal.needs}
+        return self._shown["update"]

@@ -54,6 +54,9 @@ class _Track:
     def put(self, row: int, value: npt.ArrayLike) -> None:
         """Keep `value` as row number `row`; TypeError or ValueError where it does not fit."""
         slot = self._buffer[row - self._start, ...]
+        if type(value) is float and slot.dtype.kind == "f" and not slot.ndim:
+            slot[...] = value
+            return
         array = np.asarray(value)
         if array.shape != slot.shape:
             raise ValueError(f"shape {array.shape}")

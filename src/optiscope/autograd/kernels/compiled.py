@@ -53,6 +53,9 @@ class _Word(event.Listener):  # type: ignore[misc]
 with event.install_listener("numba:compile", _Word()):
     from optiscope.autograd.kernels import loops
 
+MAPS = np.kron(winograd.G, winograd.G).astype(np.float32)
+"""f4 [36, 9]: the map from w to G w G^T, both flat."""
+
 TILES = 64
 """Tiles of a block, about."""
 
@@ -129,8 +132,7 @@ def conv_relu_pool_grad(
             padded, spread, v, m, t, part, n, h, wide, ci, co, group, pool, dx is not None, dw is not None,
         )  # fmt: skip
         if dw is not None:
-            maps = winograd.G.astype(w.dtype)
-            dw[...] = np.einsum("ap,bq,abio->pqio", maps, maps, du, optimize=True)
+            dw[...] = (MAPS.T @ du.reshape(len(MAPS), -1)).reshape(w.shape)
     else:
         padded, columns, g, total = _rows(node, x, w, wide + 2 * padding - kernel + 1, padding)
         total[...] = 0
@@ -153,8 +155,7 @@ def _flat(array: Array) -> Array:
 
 def _filters(w: Array) -> Array:
     """Return U = G w G^T, flat [36, Cin, Cout]."""
-    maps = winograd.G.astype(w.dtype)
-    return np.ascontiguousarray(np.einsum("ap,bq,pqio->abio", maps, maps, w, optimize=True)).reshape(-1)
+    return (MAPS @ w.reshape(MAPS.shape[1], -1)).reshape(-1)
 
 
 def _winners(node: Node, y: Array, pool: bool) -> Array:

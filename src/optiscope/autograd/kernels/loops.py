@@ -9,13 +9,14 @@ from __future__ import annotations
 from numba import boolean, float32, intp, njit, uint8, void
 
 from optiscope.autograd.kernels.vectors import (
+    COLUMNS,
     LANES,
     ROWS,
     load,
     load_bytes,
-    multiply_8x16,
-    multiply_8x32,
+    multiply,
     multiply_add,
+    multiply_narrow,
     rectified,
     splat,
     store,
@@ -149,16 +150,14 @@ def _gradient_tiles(padded, count, h, w, c, v, stride, t):
 
 @_inlined
 def _product(a, a0, a_row, a_step, rows, b, b0, c, c0, columns, depth, add):
-    """C [rows, columns] = A @ B, or C += A @ B; `rows` may be exceeded up to a multiple of 8."""
+    """C [rows, columns] = A @ B, or C += A @ B; `rows` may be exceeded up to a multiple of `ROWS`."""
     for i in range(0, rows, ROWS):
         j = 0
-        while j + 2 * LANES <= columns:
-            multiply_8x32(
-                a, a0 + i * a_row, a_row, a_step, b, b0 + j, columns, c, c0 + i * columns + j, columns, depth, add
-            )
-            j += 2 * LANES
+        while j + COLUMNS <= columns:
+            multiply(a, a0 + i * a_row, a_row, a_step, b, b0 + j, columns, c, c0 + i * columns + j, columns, depth, add)
+            j += COLUMNS
         if j < columns:
-            multiply_8x16(
+            multiply_narrow(
                 a, a0 + i * a_row, a_row, a_step, b, b0 + j, columns, c, c0 + i * columns + j, columns, depth, add
             )
 
@@ -296,7 +295,7 @@ def _columns(padded, row, rows, size, c, pw, depth, out, width, ow):
 
 @_compiled(_F, _F, _F, _F, _W, _F, _F, _F, *[intp] * 7, boolean)
 def direct(x, weight, b, y, winners, padded, columns, m, n, h, w, ci, co, size, padding, pool):
-    """Fill y, and `winners`; `columns` [2, width, depth] and m [2, width, co] in multiples of 8."""
+    """Fill y, and `winners`; `columns` [2, width, depth] and m [2, width, co] in multiples of `ROWS`."""
     oh, ow = h + 2 * padding - size + 1, w + 2 * padding - size + 1
     used, step = size * size * ci, 2 if pool else 1
     width = len(m) // (2 * co)

@@ -5,9 +5,11 @@ read from, and gives up at the dozens of places of a Winograd tile. So the kerne
 neighbouring channels, add and multiply them like numbers, `store` them. LLVM makes one AVX-512 register of such a
 value, two of AVX, four of NEON.
 
-`multiply_8x32` is the innermost loop of a matrix product: 8 rows by 32 columns of the result stay in registers while
-the loop goes over the depth, so that of every ten loads there are sixteen multiplications. A BLAS does as much for
-large matrices; these have 16 to 32 columns, and are in cache already, so that its copies into another order do not pay.
+`multiply` is the innermost loop of a matrix product: `ROWS` by `COLUMNS` of the result stay in registers while the loop
+goes over the depth. With the 32 registers of AVX-512 these are 8 by 32, so that of every ten loads there are sixteen
+multiplications. AVX2 has 16 registers of half the width: 4 by 16 is what they hold, and 8 by 32 there, which has to go
+to memory and back, took twice as long. A BLAS does as much for large matrices; these have 16 to 32 columns, and are in
+cache already, so that its copies into another order do not pay. Each sum is added up in the same order either way.
 
 numba's cache of compiled code notices changes of `loops.py`, not of this file: whoever changes it removes the cache.
 
@@ -19,14 +21,15 @@ from __future__ import annotations
 import operator
 
 from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
 from numba.core import cgutils, types
 from numba.core.typing import signature
 from numba.core.typing.templates import AbstractTemplate, infer_global
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
 LANES = 16
-ROWS = 8
-"""Rows of the result that the innermost product keeps in registers."""
+ROWS, COLUMNS = (8, 2 * LANES) if get_host_cpu_features().get("avx512f") else (4, LANES)
+"""The part of a product that its innermost loop keeps in registers."""
 
 _FLOAT = ir.FloatType()
 _LLVM = ir.VectorType(_FLOAT, LANES)
@@ -196,7 +199,7 @@ def rectified(typing, a):
 
 
 def _multiply(columns):
-    """Return the intrinsic that adds 8 rows of A @ B to `columns` vectors of C, or puts them there.
+    """Return the intrinsic that adds `ROWS` rows of A @ B to `columns` vectors of C, or puts them there.
 
     Element (i, k) of A is a[a0 + i * a_row + k * a_step]; row k of B starts at b0 + k * b_row.
     """
@@ -206,7 +209,7 @@ def _multiply(columns):
         def emit(context, builder, sig, args):
             a, a0, a_row, a_step, b, b0, b_row, c, c0, c_row, depth, add = args
             kinds = sig.args
-            # Eight neighbours would be loaded as one and then taken apart, which takes longer than eight loads: what
+            # Neighbours would be loaded as one and then taken apart, which takes longer than a load each: what
             # is hidden in no instructions of assembler is not known to be 1.
             a_row = builder.asm(ir.FunctionType(a_row.type, [a_row.type]), "", "=r,0", [a_row], False)
             fused = _fused(builder)
@@ -249,4 +252,4 @@ def _multiply(columns):
     return multiply
 
 
-multiply_8x16, multiply_8x32 = _multiply(1), _multiply(2)
+multiply, multiply_narrow = _multiply(COLUMNS // LANES), _multiply(1)
