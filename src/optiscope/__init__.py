@@ -3,6 +3,8 @@
     optiscope.characterize(GridConfig(...), out)    a grid of runs, with verdicts
     optiscope.train(RunConfig(...))                 one run
     optiscope.open_run(path)                        read a run file, live or finished
+    optiscope.open_grid(folder)                     all run files of a folder
+    optiscope.verify(path), recover(path)           whether a file is whole; what can be saved of it
     optiscope.label(path)                           judge it
 
 Names are resolved when they are first used, so that importing the package costs nothing.
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from optiscope.config import GridConfig, RunConfig
     from optiscope.engine import train
     from optiscope.labels import label
-    from optiscope.storage import open_grid, open_run, verify
+    from optiscope.storage import open_grid, open_run, recover, verify
     from optiscope.sweep import characterize
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "label",
     "open_grid",
     "open_run",
+    "recover",
     "train",
     "verify",
 ]
@@ -41,6 +44,7 @@ _ROOMS = {
     "label": "labels",
     "open_grid": "storage",
     "open_run": "storage",
+    "recover": "storage",
     "train": "engine",
     "verify": "storage",
 }

@@ -26,6 +26,10 @@ class FileError(OptiscopeError):
     """A file or folder of results cannot be written, or is not one that can be read."""
 
 
+class NotRepeatedError(FileError):
+    """A run that was taken up again did not come to what its file holds already."""
+
+
 class PluginError(OptiscopeError):
     """A plugin could not be loaded, or raised while a run depended on it; the message names the plugin."""
 

@@ -3,6 +3,7 @@
     Signal        what a recorder will write, declared before the run file is made
     RunInfo       what a run is, fixed before its first step
     EpochRecord   what was true at the end of an epoch
+    Checkpoint    all that training depends on after an epoch, so that a run can be taken up there
     RunResult     how a run ended; divergence is one of the ways, not an exception
 
 All are frozen and picklable; none holds anything that only lives inside a process.
@@ -165,6 +166,27 @@ class EpochRecord:
     digest: str
 
 
+@attrs.frozen(kw_only=True, eq=False)
+class Checkpoint:
+    """All that training depends on after an epoch: from here on a run has the bits of one that was never interrupted.
+
+    `step` is the last one of the last of `epochs`. `params` [n] are all parameters, flat, `state` is the optimizer's.
+    `generators` holds the state of the dropout generator of each shard of the batch, `memory` what each recorder that
+    remembers something remembers. The order of the batches is a function of seed and epoch, and needs no place here.
+    `wall_time` and `observer_time` are in seconds, and go on counting.
+    """
+
+    run_id: str
+    step: int
+    epochs: tuple[EpochRecord, ...]
+    params: npt.NDArray[Any]
+    state: Mapping[str, npt.NDArray[Any]] = attrs.field(factory=dict)
+    memory: Mapping[str, Mapping[str, npt.NDArray[Any]]] = attrs.field(factory=dict)
+    generators: tuple[Mapping[str, Any], ...] = ()
+    wall_time: float = 0.0
+    observer_time: Mapping[str, float] = attrs.field(factory=dict)
+
+
 @attrs.frozen(kw_only=True)
 class RunResult:
     """How a run ended.
@@ -173,6 +195,8 @@ class RunResult:
     "failed" (an optimizer, a recorder or an observer raised: `why` names it) or "interrupted". `steps` were finished.
     `digest` is that of the last step, empty where the run failed or was interrupted. `wall_time` is in seconds, and
     `observer_time` says how many of them each of the `observers` took. `path` is the run file, if one was written.
+    A run that was taken up again was so after step `taken_up` (0 where it was begun), and `repeated` of the steps that
+    an earlier process had stored were computed again.
     """
 
     run_id: str
@@ -185,6 +209,8 @@ class RunResult:
     wall_time: float = 0.0
     observer_time: Mapping[str, float] = attrs.field(factory=dict)
     path: str | None = None
+    taken_up: int = 0
+    repeated: int = 0
 
 
 class Recorder(Protocol):
@@ -197,6 +223,9 @@ class Recorder(Protocol):
 
     `essential` may be left out and is then False. Where it is True, every row that is declared is needed, because a
     verdict rests on it or because a row compares with the one before: the recorder is never thinned.
+
+    A recorder that remembers something from one row to the next keeps it in `memory`, a dict of named arrays, and
+    nowhere else: it is then saved with the run, and put back when the run is taken up again. Others have none.
     """
 
     name: str
@@ -222,6 +251,11 @@ class Sink(Protocol):
         """The file, where there is one, or None."""
         ...
 
+    @property
+    def kept(self) -> Checkpoint | None:
+        """Where the run goes on: what was kept of it last; None where it begins. The next step to write is the next."""
+        ...
+
     def write_step(
         self, step: int, facts: Mapping[str, float], recorded: Mapping[str, Mapping[str, npt.ArrayLike]]
     ) -> None:
@@ -232,8 +266,12 @@ class Sink(Protocol):
         """Take the end of an epoch, with the values of signals on the schedule "epoch"."""
         ...
 
+    def keep(self, checkpoint: Checkpoint) -> None:
+        """Take what the run can be taken up from, after the end of its epoch; what it holds is valid only now."""
+        ...
+
     def finish(self, result: RunResult) -> None:
-        """Take the end of the run, whichever way it ended."""
+        """Take the end of the run, whichever way it ended; one that was interrupted has not ended."""
         ...
 
     def close(self) -> None:

@@ -80,7 +80,7 @@ def test_ctrl_c_says_what_was_kept_and_how_to_go_on(optiscope, fake, words, comm
     assert outcome.code == 130
     line = outcome.err.splitlines()[-1]
     assert line.startswith(
-        "optiscope: interrupted: 0 of 2 runs had finished and are kept; --resume runs the others anew"
+        "optiscope: interrupted: 0 of 2 runs had finished and are kept; --resume goes on with the others"
     )
     assert line.endswith(f"go on with: {command}")
 

@@ -27,7 +27,8 @@ class Sink:
     """Keeps what it is given, in order."""
 
     def __init__(self):
-        self.steps, self.epochs, self.result, self.closed, self.path = [], [], None, 0, None
+        self.steps, self.epochs, self.checkpoints, self.result, self.closed, self.path = [], [], [], None, 0, None
+        self.kept = None
 
     def open(self, info, signals):
         self.info, self.signals = info, signals
@@ -38,6 +39,9 @@ class Sink:
 
     def write_epoch(self, record, recorded):
         self.epochs.append((record, recorded))
+
+    def keep(self, checkpoint):
+        self.checkpoints.append(checkpoint)
 
     def finish(self, result):
         self.result = result
@@ -357,7 +361,7 @@ def test_an_interrupted_run_keeps_what_it_had():
     assert (result.status, result.steps) == ("interrupted", 2)
     assert len(sink.steps) == 2
     assert sink.closed
-    assert sink.result == result
+    assert sink.result is None
 
 
 def watches():

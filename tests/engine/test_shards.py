@@ -136,8 +136,8 @@ def test_recorders_and_observers_see_the_whole_batch_in_its_order():
             seen["observed"] = logits.copy()
 
     class Nowhere:
-        path = None
-        write_step = write_epoch = finish = close = lambda self, *args: None
+        path = kept = None
+        write_step = write_epoch = keep = finish = close = lambda self, *args: None
 
     host = brings("recorders", Sees)
     host.register(Watches(), "watches")

@@ -18,9 +18,10 @@ ROW = re.compile(r"^\| `(/[^`]+)` \| (\S+) \| \[(.*?)\] \|", re.MULTILINE)
 
 @pytest.fixture(params=["live", "finished"])
 def run(request, make, kit, tmp_path, monkeypatch):
-    """The folder of a run file named run.h5, as the recipes have it."""
+    """The folder of a run file named run.h5, and of one that was left behind, as the recipes have it."""
     monkeypatch.chdir(tmp_path)
     run = make(40)
+    shutil.copy("run.h5", "left.h5")
     if request.param == "finished":
         run.writer.finish(kit.result(run.info, 40))
     return run
@@ -49,8 +50,8 @@ def test_recipes_for_the_shell_run(run):
 
 
 def test_the_page_has_all_recipes():
-    assert len(PYTHON) == 6
-    for tool in ("h5py", "to_dataframe", "open_datatree", "open_grid", "verify"):
+    assert len(PYTHON) == 8
+    for tool in ("h5py", "to_dataframe", "open_datatree", "open_grid", "verify", "columns", "recover"):
         assert any(tool in recipe for recipe in PYTHON), tool
 
 
@@ -68,7 +69,7 @@ def test_the_tables_of_attributes_are_those_of_the_file(make, kit):
     run.writer.finish(kit.result(run.info, 5))
     with h5py.File(run.path, "r") as file:
         attributes = set(file.attrs)
-    section = PAGE.partition("## Attributes")[2].partition("## Versions")[0]
+    section = PAGE.partition("## Attributes")[2].partition("## Many runs")[0]
     first_cells = re.findall(r"^\| (`.*?`) \|", section, re.MULTILINE)
     assert {name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)} == attributes
 

@@ -225,7 +225,7 @@ def test_ctrl_c_in_this_process_ends_the_grid(tmp_path):
     )
     with pytest.raises(KeyboardInterrupt):
         optiscope.characterize(attrs.evolve(GRID, plugins=[str(plugin)]), tmp_path / "out", executor="in-process")
-    assert statuses(tmp_path / "out") == {"sgd": ["completed", "interrupted"]}
+    assert statuses(tmp_path / "out") == {"sgd": ["completed", "running"]}
     assert not (tmp_path / "out" / "characterization.json").exists()
 
 

@@ -12,7 +12,7 @@ from optiscope.params import Parameters
 class Keep:
     """A sink that keeps what this recorder says."""
 
-    path = None
+    path = kept = None
 
     def __init__(self):
         self.rows = []
@@ -21,6 +21,9 @@ class Keep:
         self.rows.append(recorded["gradient-angle"])
 
     def write_epoch(self, record, recorded):
+        pass
+
+    def keep(self, checkpoint):
         pass
 
     def finish(self, result):

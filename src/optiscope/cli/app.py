@@ -25,7 +25,7 @@ COMMANDS = {
     "report": "Write report.html: the verdicts, figures and evidence of a grid.",
     "plugins": "Show which plugins are installed, from where, and what they bring.",
     "data": "Fetch, make or verify image data.",
-    "file": "Look into a run file.",
+    "file": "Look into run files, check them, save them, or export them.",
 }
 """The modules, and what the list of commands says of each; in the order of that list."""
 

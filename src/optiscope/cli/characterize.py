@@ -22,7 +22,7 @@ def characterize(
     executor: Annotated[str, flag(PIECES, "What runs them.", "NAME", True)] = "processes",
     config: Annotated[Path | None, flag(OUTPUT, "A TOML file with these options; flags win over it.", "FILE")] = None,
     out: Annotated[Path | None, flag(OUTPUT, "The folder to write.", "DIR", "a new dated folder")] = None,
-    resume: Annotated[bool, flag(OUTPUT, "Keep the finished runs in --out, run the others.")] = False,
+    resume: Annotated[bool, flag(OUTPUT, "Keep the finished runs in --out, go on with the others.")] = False,
     overwrite: Annotated[bool, flag(OUTPUT, "Replace what is in --out.")] = False,
     dry_run: Annotated[bool, flag(OUTPUT, "List what would run, write nothing.")] = False,
     json: Annotated[bool, JSON] = False,
@@ -72,7 +72,7 @@ def _run(
             if not out.exists() or not watcher.runs:
                 raise KeyboardInterrupt("nothing was written") from None
             finished = sum(map(is_finished, out.glob("runs/*.h5")))
-            kept = f"{finished} of {watcher.runs} runs had finished and are kept; --resume runs the others anew"
+            kept = f"{finished} of {watcher.runs} runs had finished and are kept; --resume goes on with the others"
             raise Interrupted(kept, out) from None
     tables.show_verdicts(out, json)
     page = report.write_report(out)

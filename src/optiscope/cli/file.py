@@ -1,14 +1,19 @@
-"""`optiscope file info`: look into a run file."""
+"""`optiscope file ...`: look into run files, check them, save them, and hand them on to other tools."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from optiscope.cli.app import command, group
+from optiscope.cli import app as commands
+from optiscope.cli.app import command
 from optiscope.cli.options import JSON
+from optiscope.errors import FileError, UsageError
+
+if TYPE_CHECKING:
+    from optiscope.storage import Grid
 
 
 def info(
@@ -28,12 +33,14 @@ def info(
     from optiscope.cli import console
     from optiscope.report import observer_rows
     from optiscope.storage import open_run
+    from optiscope.storage.files import holder
 
     with open_run(path) as run:
         config = run.config
         facts: dict[str, Any] = {
             "run_id": run.run_id,
             "status": run.status,
+            "writer": holder(path),
             "why": run.why,
             "steps": run.n_steps,
             "steps_asked": config["steps"],
@@ -59,6 +66,8 @@ def info(
     wall_time = facts["wall_time"]
     rows = [row.words for row in observer_rows([(facts.pop("observer_time"), wall_time or 0.0)])]
     times = {f"time of {name}": f"{took}, {share} of the run" for name, took, share in rows}
+    if facts["status"] == "running" and not facts["writer"]:
+        facts["why"] = "nobody writes it any more: --resume goes on with it, 'optiscope file recover' ends it"
     facts["wall_time"] = "" if wall_time is None else f"{wall_time:.3g} s"
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
     for name, value in (facts | times | signals).items():
@@ -67,5 +76,108 @@ def info(
     console.show(console.stdout(), table)
 
 
-app = group("file", "Look into a run file.")
+def verify(
+    paths: Annotated[list[Path], Parameter(help="Run files, or folders of them.")],
+    /,
+    *,
+    json: Annotated[bool, JSON] = False,
+) -> None:
+    """Compare finished run files with the checksum that was stored at their end.
+
+    Whoever finds one that is not as it was written exits with 2.
+
+    For example:
+
+      optiscope file verify OUT
+      optiscope file verify OUT/runs/NAME.h5
+    """
+    from optiscope.cli import console, tables
+    from optiscope.storage import Verification, open_grid
+    from optiscope.storage import verify as verify_file
+
+    found = []
+    for path in (file for place in paths for file in (_in(open_grid(place)) if place.is_dir() else [place])):
+        try:
+            found.append(verify_file(path))
+        except FileError as error:
+            found.append(Verification(path=path, intact=False, why=str(error)))
+    if not found:
+        raise UsageError(f"there are no run files in {', '.join(map(str, paths))}: give an output folder, or files")
+    if json:
+        console.write_json({"files": [{"path": str(f.path), "intact": f.intact, "why": f.why} for f in found]})
+    else:
+        table = tables.plain_table("file", "state", "why")
+        for each in found:
+            table.add_row(str(each.path), STATES[each.intact], "" if each.intact else each.why)
+        console.show(console.stdout(), table)
+    damaged = sum(each.intact is False for each in found)
+    if damaged:
+        raise FileError(
+            f"{damaged} of {len(found)} files {'is' if damaged == 1 else 'are'} damaged: "
+            "see what 'optiscope file recover' can save, or run them again"
+        )
+
+
+def recover(
+    path: Annotated[Path, Parameter(help="A run file that was left behind, or is damaged.")],
+    /,
+    *,
+    to: Annotated[Path | None, Parameter(help="Where to save it; in its place, if the file is sound.")] = None,
+    json: Annotated[bool, JSON] = False,
+) -> None:
+    """Make a finished run file of one that was left behind or damaged.
+
+    The file of a run whose process is gone becomes a finished one, with the status 'interrupted'; --resume then begins
+    that run anew. What can still be read of a damaged file is saved to another one with --to.
+
+    For example:
+
+      optiscope file recover OUT/runs/NAME.h5
+      optiscope file recover NAME.h5 --to saved.h5
+    """
+    from optiscope.cli import console
+    from optiscope.storage import recover as recover_file
+
+    found = recover_file(path, to)
+    if json:
+        facts = {"path": str(found.path), "steps": found.n_steps, "epochs": found.n_epochs, "lost": found.lost}
+        console.write_json(facts)
+        return
+    lost = [f"lost: {part}" for part in found.lost]
+    console.show(console.stdout(), f"{found.path}: {found.n_steps} steps, {found.n_epochs} epochs", *lost)
+
+
+def export(
+    path: Annotated[Path, Parameter(help="A run file; it may still be written.")],
+    /,
+    *,
+    to: Annotated[Path, Parameter(help="The table to write: NAME.csv or NAME.parquet.")],
+    group: Annotated[str, Parameter(help="step, probe, epoch or plugins/NAME.")] = "step",
+) -> None:
+    """Write the signals of a run as a table that other tools read, a row a step.
+
+    For example:
+
+      optiscope file export OUT/runs/NAME.h5 --to steps.csv
+      optiscope file export OUT/runs/NAME.h5 --to epochs.parquet --group epoch
+    """
+    from optiscope.cli import console
+    from optiscope.storage import open_run, table
+
+    with open_run(path) as run:
+        table.export(run, to, group)
+    console.show(console.stdout(), str(to))
+
+
+STATES = {True: "intact", None: "not ended", False: "damaged"}
+
+
+def _in(grid: Grid) -> list[Path]:
+    return [row["path"] for row in grid.runs]
+
+
+app = commands.group("file", "Look into run files, check them, save them, or export them.")
 app.command(command(info))
+app.command(command(verify))
+app.command(command(recover))
+app.command(command(export))

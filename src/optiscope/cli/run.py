@@ -4,6 +4,7 @@
     1    something unexpected, which is a mistake in optiscope or in a plugin
     2    bad input: what is wrong and how to mend it
     130  Ctrl-C: what was kept and how to go on
+    143  the same, asked for by SIGTERM, as batch systems do before they end a job
     141  nobody reads stdout any more (`optiscope ... | head`)
 
 OPTISCOPE_TRACEBACK=1 lets the exception through instead, for whoever wants to see where it came from.
@@ -15,8 +16,11 @@ import errno
 import io
 import os
 import shlex
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,8 +29,9 @@ from optiscope.errors import OptiscopeError
 if TYPE_CHECKING:
     from cyclopts import CycloptsError
 
-OK, UNEXPECTED, BAD_INPUT, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
+OK, UNEXPECTED, BAD_INPUT, INTERRUPTED, NO_READER, TERMINATED = 0, 1, 2, 130, 141, 143
 TRACEBACK = "OPTISCOPE_TRACEBACK"
+PATIENCE = 2
 
 REMEDIES = {
     errno.ENOSPC: "free some space; finished runs are kept, and --resume runs the others",
@@ -65,23 +70,52 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character shows a question mark
+    asked: list[int] = []
     try:
-        from optiscope.cli.app import make_app  # here, so that Ctrl-C during the imports is one line as well
+        with _listening(asked):
+            from optiscope.cli.app import make_app  # here, so that Ctrl-C during the imports is one line as well
 
-        make_app()(words, exit_on_error=False, print_error=False, verbose=False, result_action="return_value")
-        sys.stdout.flush()
+            make_app()(words, exit_on_error=False, print_error=False, verbose=False, result_action="return_value")
+            sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return NO_READER
-    except Interrupted as error:
-        return _end(f"interrupted: {error}; go on with: {_again(words, error.out)}", INTERRUPTED)
     except KeyboardInterrupt as error:
-        return _end(f"interrupted: {error}" if str(error) else "interrupted", INTERRUPTED)
+        what, code = ("terminated", TERMINATED) if asked[:1] == [signal.SIGTERM] else ("interrupted", INTERRUPTED)
+        go_on = f"; go on with: {_again(words, error.out)}" if isinstance(error, Interrupted) else ""
+        return _end(f"{what}: {error}{go_on}" if str(error) else what, code)
     except Exception as error:
         if os.environ.get(TRACEBACK):
             raise
         return _end(*_explain(error))
     return OK
+
+
+@contextmanager
+def _listening(asked: list[int]) -> Iterator[None]:
+    """Let SIGTERM do what Ctrl-C does, and put the numbers of both into `asked`; only the main thread is told of them.
+
+    The second of them changes nothing, so that whoever is impatient still gets the line that says what is kept; the
+    third ends whatever goes on.
+    """
+
+    def end(number: int, _: object) -> None:
+        asked.append(number)
+        if len(asked) != PATIENCE:
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+    for number in heard:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in heard:
+            signal.signal(number, before[number])
 
 
 def _again(words: list[str], out: Path) -> str:

@@ -4,14 +4,18 @@
                        backward -> on_backward
                        update   -> on_step
                        recorders -> sink.write_step
-    for each epoch     evaluation -> on_epoch_end, sink.write_epoch
+    for each epoch     evaluation -> on_epoch_end, sink.write_epoch, sink.keep
     at the end         on_run_error, if something raised; sink.finish; on_run_end
 
 Observers see read-only views, and nothing they do or cost enters the numbers: with no, some or all of them a run has
 the same bits. A loss, gradient or parameter that is not finite ends the run as "diverged"; its last row then holds
 the loss and no recorder's values. What an optimizer, a model, a schedule, a recorder or an observer raises ends it as
-"failed", with the plugin named. Ctrl-C ends it as "interrupted". A sink that cannot write is the one error that travels
-on, when everybody has heard of it.
+"failed", with the plugin named. Ctrl-C leaves it "interrupted", and the sink without an end of the run. A sink that
+cannot write is the one error that travels on, when everybody has heard of it.
+
+After every epoch but the last the sink is handed a `Checkpoint`. One that comes with such a checkpoint from an earlier
+process has the run taken up there: parameters, state, generators and the recorders' memory are put back, and the steps
+after it are those of a run that was never interrupted.
 
 The time of each observer is added up, as two readings of the clock around each call: plugins' hooks and the sink here,
 recorders in `quantities`. It goes into the result, and from there into the file.
@@ -35,6 +39,7 @@ from optiscope.errors import FileError, PluginError
 from optiscope.params import readonly
 from optiscope.records import (
     WRITER,
+    Checkpoint,
     EpochRecord,
     RunInfo,
     RunResult,
@@ -69,20 +74,23 @@ class Loop:
         self._prepared = prepared
         self._info = prepared.info
         self._sink = sink
+        self._kept = sink.kept if sink is not None else None
         self._recording: Recording | None = None
         self._spent = dict.fromkeys(observers(self._info, prepared.signals if sink is not None else ()), 0.0)
+        self._spent_before: dict[str, float] = {}
         self._epochs: list[EpochRecord] = []
         self._steps = 0
         self._digest = ""
+        self._began = time.perf_counter()
 
     def run(self) -> RunResult:
         """Train to the end, whatever it is, and tell everybody."""
-        self._began = time.perf_counter()
         host, info = self._prepared.host, self._info
         result, raised = self._trained()
         if raised is not None:
             host.notify_all("on_run_error", run=info, error=raised)
-        if self._sink is not None and (raised is None or isinstance(raised, PluginError)):
+        ended = result.status != "interrupted" and (raised is None or isinstance(raised, PluginError))
+        if self._sink is not None and ended:
             try:
                 self._sink.finish(result)
             except (FileError, OSError) as error:
@@ -123,11 +131,13 @@ class Loop:
             wall_time=self._elapsed(),
             observer_time=self._observer_time(),
             path=None if path is None else str(path),
+            taken_up=0 if self._kept is None else self._kept.step,
         )
 
     def _observer_time(self) -> dict[str, float]:
         recorders = self._recording.spent if self._recording is not None else {}
-        return self._spent | {recorder_observer(name): seconds for name, seconds in recorders.items()}
+        spent = self._spent | {recorder_observer(name): seconds for name, seconds in recorders.items()}
+        return {name: seconds + self._spent_before.get(name, 0.0) for name, seconds in spent.items()}
 
     def _notify(self, hook: str, **arguments: Any) -> None:
         self._prepared.host.notify(hook, self._count_hooks, **arguments)
@@ -143,11 +153,21 @@ class Loop:
             self._recording = Recording(prepared, self._trainer, self._evaluator)
         self._params = self._trainer.params.readonly()
         self._grads = self._trainer.grads.readonly()
+        if self._kept is not None:
+            self._take_up(self._kept)
+
+    def _take_up(self, kept: Checkpoint) -> None:
+        self._trainer.take_up(kept)
+        if self._recording is not None:
+            self._recording.take_up(kept.memory)
+        self._epochs, self._steps = list(kept.epochs), kept.step
+        self._spent_before = dict(kept.observer_time)
+        self._began -= kept.wall_time
 
     def _train(self) -> str:
         """Take all steps; return what was not finite at the last one, or an empty string."""
         steps, per_epoch = self._info.steps, self._info.steps_per_epoch
-        for step in range(1, steps + 1):
+        for step in range(self._steps + 1, steps + 1):
             ends_epoch = step % per_epoch == 0 or step == steps
             taken, bad = self._step(step, ends_epoch)
             self._steps = step
@@ -192,7 +212,20 @@ class Loop:
         if self._sink is not None:
             began = time.perf_counter()
             self._sink.write_epoch(record, taken.epoch)
+            if step < self._info.steps:
+                self._sink.keep(self._checkpoint())
             self._spent[WRITER] += time.perf_counter() - began
+
+    def _checkpoint(self) -> Checkpoint:
+        return Checkpoint(
+            run_id=self._info.run_id,
+            step=self._steps,
+            epochs=tuple(self._epochs),
+            memory={} if self._recording is None else self._recording.memory(),
+            wall_time=self._elapsed(),
+            observer_time=self._observer_time(),
+            **self._trainer.checkpoint(),
+        )
 
     def _evaluate(self) -> dict[str, float]:
         params, images = self._trainer.params, self._prepared.images

@@ -69,6 +69,16 @@ class Recording:
         if self._change is not None:
             self._shown["update"] = self._change.readonly()
 
+    def memory(self) -> dict[str, dict[str, npt.NDArray[Any]]]:
+        """Return what each recorder that remembers something remembers."""
+        return {recorder.name: recorder.memory for recorder in self._run.recorders if hasattr(recorder, "memory")}
+
+    def take_up(self, memory: Mapping[str, Mapping[str, npt.NDArray[Any]]]) -> None:
+        """Let the recorders remember what they did."""
+        for name, mine in self.memory().items():
+            mine.clear()
+            mine.update({key: array.copy() for key, array in memory.get(name, {}).items()})
+
     def before_update(self, step: int, ends_epoch: bool) -> None:
         """Keep the parameters, where a signal that is due after the update needs the update itself."""
         if self._before is not None and any("update" in due.needs for due in self._due(step, ends_epoch)):

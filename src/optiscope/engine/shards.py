@@ -19,7 +19,7 @@ On one thread there is one shard, which is the batch, and none of this happens.
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -44,7 +44,7 @@ class Shard:
         self._model, self._reduction, self._size = run.model, run.config.reduction, run.config.batch_size
         self._rows, self._whole = rows, whole
         self._tape = Tape(kernels=run.config.kernels)
-        self._dropout = np.random.default_rng(dropout)
+        self.dropout = np.random.default_rng(dropout)
         image, _ = input_of(run.images)
         self._x = np.empty((rows.stop - rows.start, *image), dtype=grads.dtype)
         self.grads = grads
@@ -56,7 +56,7 @@ class Shard:
         if images is not None and labels is not None:
             x = self._tape.constant(to_batch(images[self._rows], out=self._x))
             labels = labels[self._rows]
-        self.output: Output = self._model.forward(on_tape(self._tape, params, self.grads), x, self._dropout)
+        self.output: Output = self._model.forward(on_tape(self._tape, params, self.grads), x, self.dropout)
         self.objective: Tensor = self._model.loss(self.output.output, labels, self._reduction if self._whole else "sum")
         if not self._whole and self._reduction == "mean":
             self.objective = self.objective * (1 / self._size)
@@ -118,6 +118,15 @@ class Shards:
         """Return what flows into the output layer [B, H]; None where there is none."""
         tensors = [shard.output.last_input for shard in self._shards]
         return self._join("last_input", [None if tensor is None else tensor.array for tensor in tensors])
+
+    def generators(self) -> tuple[Mapping[str, Any], ...]:
+        """Return the state of each shard's dropout generator."""
+        return tuple(shard.dropout.bit_generator.state for shard in self._shards)
+
+    def take_up(self, generators: Sequence[Mapping[str, Any]]) -> None:
+        """Put the states of the dropout generators back."""
+        for shard, state in zip(self._shards, generators, strict=True):
+            shard.dropout.bit_generator.state = state
 
     def close(self) -> None:
         """End the threads, when they have finished what they do."""

@@ -22,6 +22,7 @@ from optiscope.engine.prepare import Prepared, input_of
 from optiscope.engine.shards import Shards
 from optiscope.optim import State
 from optiscope.params import Parameters
+from optiscope.records import Checkpoint
 
 
 @attrs.frozen
@@ -94,6 +95,23 @@ class Trainer:
     def digest(self) -> str:
         """Return the SHA-256 of parameters and optimizer state."""
         return state_digest(self.params, self.state)
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Return what the next step depends on, as the fields of a `Checkpoint`: views, valid until that step."""
+        return {"params": self.params.flat, "state": self.state, "generators": self._shards.generators()}
+
+    def take_up(self, checkpoint: Checkpoint) -> None:
+        """Go on from `checkpoint`. What the optimizer made in `init` is filled, for it may hold on to it."""
+        np.copyto(self.params.flat, checkpoint.params, casting="no")
+        for name in self.state.keys() - checkpoint.state.keys():
+            del self.state[name]
+        for name, array in checkpoint.state.items():
+            mine = self.state.get(name)
+            if mine is not None and (mine.shape, mine.dtype) == (array.shape, array.dtype):
+                mine[...] = array
+            else:
+                self.state[name] = array
+        self._shards.take_up(checkpoint.generators)
 
     def close(self) -> None:
         """End the threads."""

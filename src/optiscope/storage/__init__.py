@@ -3,7 +3,21 @@
 h5py, pandas and xarray are imported where they are used, so that importing this costs little.
 """
 
-from optiscope.storage.reader import Grid, Run, Verification, open_grid, open_run, verify
+from optiscope.storage.grid import Grid, open_grid, write_index
+from optiscope.storage.reader import Run, open_run
+from optiscope.storage.recover import Recovery, recover
+from optiscope.storage.verify import Verification, verify
 from optiscope.storage.writer import RunWriter
 
-__all__ = ["Grid", "Run", "RunWriter", "Verification", "open_grid", "open_run", "verify"]
+__all__ = [
+    "Grid",
+    "Recovery",
+    "Run",
+    "RunWriter",
+    "Verification",
+    "open_grid",
+    "open_run",
+    "recover",
+    "verify",
+    "write_index",
+]

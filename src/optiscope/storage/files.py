@@ -2,7 +2,7 @@
 
 `publish` is the only way a file gets its final name: written beside it as `.tmp`, its blocks asked for first (so that a
 full disk says so before anything else happens), fsynced, renamed, the folder fsynced. `Lock` is a flock on
-`<file>.lock`; where the file system has no locks it warns and goes on.
+`<file>.lock`, which says who holds it; where the file system has no locks it warns and goes on.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import socket
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -86,22 +87,44 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def holder(path: Path) -> str:
+    """Return who has the right to write `path` now ("process 12 on host"); empty where nobody has."""
+    with suppress(OSError):
+        descriptor = os.open(_lock_of(path), os.O_RDWR)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _holder(descriptor)
+        finally:
+            os.close(descriptor)
+    return ""
+
+
+def _holder(descriptor: int) -> str:
+    return os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "unknown"
+
+
+def _lock_of(path: Path) -> Path:
+    return path.with_name(path.name + ".lock")
+
+
 class Lock:
     """The right to write `path`, held by a flock on `<path>.lock` until `release`, or until the process ends.
 
-    FileError where another process holds it.
+    FileError, which names the holder, where another process holds it.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path.with_name(path.name + ".lock")
+        self._path = _lock_of(path)
         while True:
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
             try:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
+                held = _holder(self._descriptor)
                 os.close(self._descriptor)
                 raise FileError(
-                    f"another process is writing {path}: wait for it to end, or choose another folder"
+                    f"another process is writing {path} ({held}): wait for it to end, or choose another folder"
                 ) from None
             except OSError as error:
                 if error.errno not in _NO_LOCKS:
@@ -111,8 +134,14 @@ class Lock:
                     f"{path.parent} has no file locks: see that no other process writes {path.name}", stacklevel=4
                 )
             if self._is_current():
+                self._say_who()
                 return
             os.close(self._descriptor)
+
+    def _say_who(self) -> None:
+        with suppress(OSError):  # a full disk shows where it matters
+            os.ftruncate(self._descriptor, 0)
+            write_at(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
 
     def _is_current(self) -> bool:
         """Say whether the locked file still has its name: its last holder may have removed it meanwhile."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +72,27 @@ def build_finished(
         return image
 
 
+def build_table(
+    columns: Mapping[str, Sequence[Any]], dtypes: Mapping[str, str], attributes: Mapping[str, Any]
+) -> bytes:
+    """Return the image of a file with one dataset a column; the first is the scale of all."""
+    import h5py
+
+    with _memory_file(FINISHED) as file:
+        scale = next(iter(columns))
+        for name, values in columns.items():
+            dtype = h5py.string_dtype() if dtypes[name] == "str" else "<" + dtypes[name]
+            file.create_dataset(name, (len(values),), dtype, data=list(values))
+        file[scale].make_scale(scale)
+        for name in columns:
+            if name != scale:
+                file[name].dims[0].attach_scale(file[scale])
+        file.attrs.update(attributes)
+        file.flush()
+        found: bytes = file.id.get_file_image()
+        return found
+
+
 def content_digest(file: h5py.File) -> str:
     """Return the SHA-256, in hex, of all names, attributes and data of a file, except of the attribute that holds it.
 
@@ -108,6 +129,7 @@ def _create_live(file: h5py.File, dataset: Dataset) -> None:
     contiguous.set_alloc_time(h5d.ALLOC_TIME_EARLY)
     contiguous.set_fill_time(h5d.FILL_TIME_ALLOC)
     contiguous.set_fill_value(np.array(dataset.fill, dtype))
+    contiguous.set_obj_track_times(False)  # the image of a run is always the same, see `optiscope.storage.left`
     links = h5p.create(h5p.LINK_CREATE)
     links.set_create_intermediate_group(True)
     h5d.create(

@@ -3,6 +3,8 @@
 `open_run` trusts one thing: the committed counts in `/run_state`. Every growing axis has a scale that says in its
 attribute `every` how its rows follow from those counts. So nothing here depends on which signals a run recorded, and
 a row that was not committed is never shown. NaN says nothing about progress: a diverged loss is NaN as well.
+
+Nothing else is trusted: whatever is read comes through `guard`.
 """
 
 from __future__ import annotations
@@ -15,17 +17,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-import attrs
 import numpy as np
 import numpy.typing as npt
 
-from optiscope.errors import FileError, UsageError, unknown
-from optiscope.storage import schema
+from optiscope.errors import FileError, UsageError
+from optiscope.storage import guard, schema, table
 
 if TYPE_CHECKING:
     import h5py
     import pandas
     import xarray
+
+
+STATUSES = {code: name for name, code in schema.STATUS_CODES.items()}
 
 
 class Rows(Mapping[str, npt.NDArray[Any]]):
@@ -36,18 +40,14 @@ class Rows(Mapping[str, npt.NDArray[Any]]):
         self._group = group
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
-        dataset: Any = None if "/" in name else self._run.h5.get(f"{self._group}/{name}")
-        if not hasattr(dataset, "shape"):
+        array = None if "/" in name else self._run.read(f"{self._group}/{name}")
+        if array is None:
             raise KeyError(f"{self._run.path} has no {self._group}/{name}: there are {', '.join(self) or 'none'}")
-        every = _every(dataset)
-        values = dataset[...] if every is None else dataset[: self._run._rows(every)]
-        array: npt.NDArray[Any] = np.asarray(values)
         array.flags.writeable = False
         return array
 
     def __iter__(self) -> Iterator[str]:
-        group = self._run.h5.get(self._group, {})
-        return iter([name for name, item in group.items() if hasattr(item, "shape")])
+        return iter(self._run.names(self._group))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -65,7 +65,7 @@ class Plugins(Mapping[str, Rows]):
         return Rows(self._run, f"/plugins/{recorder}")
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._run.h5.get("/plugins", {}))
+        return iter(self._run.names("/plugins", groups=True))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -88,15 +88,13 @@ class Run:
         self._open()
 
     def _open(self) -> None:
-        self.h5 = _open_h5(self.path)
+        self.h5 = open_h5(self.path)
         try:
-            self.attrs = {name: _python(value) for name, value in self.h5.attrs.items()}
-            _check_ours(self.path, self.attrs, self.h5)
-            self.n_steps, self.n_epochs, code, _ = map(int, self.h5[schema.RUN_STATE][...])
-            self.status = {code: name for name, code in schema.STATUS_CODES.items()}[code]
-        except (OSError, RuntimeError, ValueError, KeyError) as error:
-            self.h5.close()
-            raise FileError(f"{self.path} is damaged ({error}): make the run again") from error
+            with guard.reading(self.path):
+                self.attrs = {name: _python(value) for name, value in self.h5.attrs.items()}
+                check_ours(self.path, self.attrs, self.h5)
+                self.n_steps, self.n_epochs, code, _ = counts(self.h5, self.path)
+                self.status = STATUSES[code]
         except FileError:
             self.h5.close()
             raise
@@ -109,14 +107,16 @@ class Run:
     @property
     def config(self) -> dict[str, Any]:
         """What the run is: the fields of `RunInfo` as plain values."""
-        config: dict[str, Any] = json.loads(self.attrs["config_json"])
-        return config
+        with guard.reading(self.path):
+            config: dict[str, Any] = dict(json.loads(self.attrs["config_json"]))
+            return config
 
     @property
     def first_bad_step(self) -> int | None:
         """The first step with a value that was not finite; None where there was none or the run has not ended."""
-        step = int(self.attrs.get("first_bad_step", -1))
-        return None if step < 0 else step
+        with guard.reading(self.path):
+            step = int(self.attrs.get("first_bad_step", -1))
+            return None if step < 0 else step
 
     @property
     def why(self) -> str:
@@ -129,11 +129,11 @@ class Run:
 
         Their share is that of `attrs["wall_time"]`. Empty while the run has not ended.
         """
-        times = self.h5.get(schema.OBSERVER_TIME)
-        if times is None:
+        times = self.read(schema.OBSERVER_TIME)
+        names = self.read(schema.OBSERVER_TIME.removesuffix("_time"))
+        if times is None or names is None or times.shape != names.shape:
             return {}
-        names = times.dims[0][0].asstr()[...]
-        return {str(name): float(took) for name, took in zip(names, times[...], strict=True) if math.isfinite(took)}
+        return {str(name): float(took) for name, took in zip(names, times, strict=True) if math.isfinite(took)}
 
     @property
     def steps(self) -> Rows:
@@ -155,26 +155,28 @@ class Run:
         """What other recorders wrote: recorder -> signal -> array."""
         return Plugins(self)
 
-    def to_dataframe(self) -> pandas.DataFrame:
-        """Return the signals of every step as a pandas data frame with the step as its index.
+    def columns(self, group: str = "step") -> dict[str, npt.NDArray[Any]]:
+        """Return a group as a table: columns of one length by name, the number of the step or epoch first.
 
-        A signal with one value a parameter becomes one column each: `grad_norm/conv1.weight`.
+        `group` is "step", "probe", "epoch" or "plugins/<recorder>". A signal with several values a row becomes one
+        column each, named after them: `grad_norm/conv1.weight`. UsageError where there is no such group, or where its
+        signals have several schedules.
         """
-        frames = _extra("pandas")
-        parameters = self.h5["/param"].asstr()[...]
-        columns: dict[str, npt.NDArray[Any]] = {}
-        for name, values in self.steps.items():
-            if values.ndim == 1:
-                columns[name] = values
-            else:
-                columns |= {f"{name}/{p}": values[:, i] for i, p in enumerate(parameters)}
-        frame: pandas.DataFrame = frames.DataFrame(columns).set_index("step")
+        return table.columns(self, group)
+
+    def to_dataframe(self, group: str = "step") -> pandas.DataFrame:
+        """Return `columns(group)` as a pandas data frame, with the number of the step or epoch as its index."""
+        frames = extra("pandas")
+        columns = self.columns(group)
+        frame: pandas.DataFrame = frames.DataFrame(columns).set_index(next(iter(columns)))
         return frame
 
     def tree(self) -> xarray.DataTree:
         """Return everything as an xarray DataTree in memory, cut to the committed rows."""
-        trees = _extra("xarray")
-        growing = {path: _every(item) for path, item in _scales(self.h5)}
+        trees = extra("xarray")
+        with guard.reading(self.path):
+            guard.check_all(self.h5, self.path)
+            growing = {path: every_of(item) for path, item in _scales(self.h5)}
 
         def cut(node: xarray.DataTree) -> xarray.Dataset:
             dataset = node.to_dataset(inherit=False)
@@ -183,7 +185,7 @@ class Run:
             loaded: xarray.Dataset = dataset.isel(slices).load()
             return loaded
 
-        with trees.open_datatree(self.path, engine="h5netcdf") as tree:
+        with guard.reading(self.path), trees.open_datatree(self.path, engine="h5netcdf") as tree:
             whole: xarray.DataTree = trees.DataTree.from_dict({node.path: cut(node) for node in tree.subtree})
         return whole
 
@@ -207,6 +209,27 @@ class Run:
     def __repr__(self) -> str:
         return f"Run({self.run_id}, {self.status}, {self.n_steps} steps)"
 
+    def read(self, name: str) -> npt.NDArray[Any] | None:
+        """Return the committed rows of the dataset at a path of the file, strings as str; None if there is none."""
+        with guard.reading(self.path):
+            dataset = guard.dataset(self.h5, self.path, name)
+            if dataset is None:
+                return None
+            rows, every = dataset.asstr() if dataset.dtype.kind == "O" else dataset, every_of(dataset)
+            if every is None:
+                return np.asarray(rows[...])
+            end = self._rows(every)
+            if end > len(dataset):
+                raise guard.damaged(self.path, f"{name} has {len(dataset)} rows, not {end}")
+            return np.asarray(rows[:end])
+
+    def names(self, group: str, groups: bool = False) -> list[str]:
+        """Return the names of the datasets of a group, or those of the groups in it; none if it is not there."""
+        import h5py
+
+        with guard.reading(self.path):
+            return guard.names(self.h5, self.path, group, h5py.Group if groups else h5py.Dataset)
+
     def _rows(self, every: schema.Every) -> int:
         return schema.rows(every, self.n_steps, self.n_epochs)
 
@@ -216,93 +239,7 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     return Run(Path(path))
 
 
-@attrs.frozen(kw_only=True)
-class Verification:
-    """What `verify` found: `intact` is None where the run has not ended, so that there is nothing to compare with."""
-
-    path: Path
-    intact: bool | None
-    why: str
-
-
-def verify(path: str | os.PathLike[str]) -> Verification:
-    """Compare the content of a finished run file with the SHA-256 that was stored at its end.
-
-    FileError where the file cannot be opened as a run at all.
-    """
-    from optiscope.storage import image
-
-    with open_run(path) as run:
-        stored = run.attrs.get(image.DIGEST)
-        if stored is None:
-            return Verification(path=run.path, intact=None, why="the run has not ended: nothing to compare with")
-        try:
-            found = image.content_digest(run.h5)
-        except (OSError, RuntimeError, ValueError, KeyError) as error:
-            return Verification(path=run.path, intact=False, why=f"a part cannot be read: {error}")
-    if found != stored:
-        return Verification(path=run.path, intact=False, why=f"the content has SHA-256 {found}, not {stored}")
-    return Verification(path=run.path, intact=True, why="the content is as it was written")
-
-
-class Grid:
-    """The runs of a folder; made by `open_grid`.
-
-    `runs` is a list of dicts, one a file: `path`, `run_id`, `status`, `n_steps`, `n_epochs`, `optimizer`,
-    `batch_size`, `lr`, `seed`. A file that cannot be read has `path`, `status` "unreadable" and `why`.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder
-        self.runs = [_summary(path) for path in sorted(_run_files(folder))]
-
-    def load(self, signal: str) -> dict[str, npt.NDArray[Any]]:
-        """Return run_id -> committed rows of `signal`: a name of /step or /epoch ("loss"), or a path ("probe/q05")."""
-        found = {}
-        for row in self.runs:
-            if row["status"] != "unreadable":
-                with open_run(row["path"]) as run:
-                    found[row["run_id"]] = _find(run, signal)
-        return found
-
-
-def open_grid(folder: str | os.PathLike[str]) -> Grid:
-    """Open a folder of runs: the `runs` folder of a characterization, or the folder that holds it.
-
-    FileError where there is no such folder.
-    """
-    if not Path(folder).is_dir():
-        raise FileError(f"there is no folder {folder}: give the output folder of a characterization")
-    return Grid(Path(folder))
-
-
-def _run_files(folder: Path) -> Iterator[Path]:
-    runs = folder / "runs"
-    return (runs if runs.is_dir() else folder).glob("*.h5")
-
-
-def _summary(path: Path) -> dict[str, Any]:
-    try:
-        with open_run(path) as run:
-            counts = {"status": run.status, "n_steps": run.n_steps, "n_epochs": run.n_epochs}
-            named = ("optimizer", "batch_size", "lr", "seed")
-            return {"path": path, "run_id": run.run_id, **counts, **{name: run.attrs[name] for name in named}}
-    except FileError as error:
-        return {"path": path, "status": "unreadable", "why": str(error)}
-
-
-def _find(run: Run, signal: str) -> npt.NDArray[Any]:
-    group, _, name = signal.rpartition("/")
-    groups = {"step": run.steps, "epoch": run.epochs, "probe": run.probe}
-    groups |= {f"plugins/{recorder}": rows for recorder, rows in run.plugins.items()}
-    for where in [group] if group else ["step", "epoch"]:
-        if where in groups and name in groups[where]:
-            return groups[where][name]
-    known = {*run.steps, *run.epochs} | {f"{group}/{name}" for group, rows in groups.items() for name in rows}
-    raise unknown(f"signal of {run.path}", signal, known)
-
-
-def _open_h5(path: Path) -> h5py.File:
+def open_h5(path: Path) -> h5py.File:
     """Open with plain `r`, and without locks where the file system or another handle will not have them."""
     import h5py
 
@@ -320,7 +257,19 @@ def _open_h5(path: Path) -> h5py.File:
         raise FileError(f"{path} is not an HDF5 file, or is damaged: give a run file, or make it again") from error
 
 
-def _check_ours(path: Path, found: Mapping[str, Any], file: h5py.File) -> None:
+_EXPECTED: dict[str, type] = {
+    "run_id": str,
+    "optimizer": str,
+    "batch_size": int,
+    "lr": float,
+    "seed": int,
+    "config_json": str,
+}
+"""Attributes of the root that readers rely on."""
+
+
+def check_ours(path: Path, found: Mapping[str, Any], file: h5py.File) -> None:
+    """Raise FileError unless the root attributes `found` are those of a run file that this version reads."""
     version = found.get("schema_version")
     if not isinstance(version, int) or schema.RUN_STATE not in file:
         raise FileError(f"{path} is an HDF5 file, but not a run file of optiscope: give one from a 'runs' folder")
@@ -329,15 +278,37 @@ def _check_ours(path: Path, found: Mapping[str, Any], file: h5py.File) -> None:
             f"{path} has schema version {version} and this optiscope knows {schema.SCHEMA_VERSION}: "
             "install a newer optiscope to read it"
         )
+    for name, kind in _EXPECTED.items():
+        if not isinstance(found.get(name), kind):
+            raise guard.damaged(path, f"the attribute {name} is missing or not of type {kind.__name__}")
 
 
-def _every(dataset: h5py.Dataset) -> schema.Every | None:
-    """Return the schedule of a dataset's rows, or None where they do not grow."""
+def every_of(dataset: h5py.Dataset) -> schema.Every | None:
+    """Return the schedule of a dataset's rows, or None where they do not grow; ValueError where it makes no sense."""
     scale = dataset
     if not dataset.is_scale:
         scale = dataset.dims[0][0] if dataset.ndim and len(dataset.dims[0]) else dataset
     every = scale.attrs.get("every")
-    return every if every is None or every == "epoch" else int(every)
+    if every is None:
+        return None
+    if isinstance(every, str) and every == "epoch":
+        return "epoch"
+    if not isinstance(every, np.integer) or every < 1:
+        raise ValueError(f"the schedule of {dataset.name} is {every!r}")
+    return int(every)
+
+
+def counts(file: h5py.File, path: Path) -> list[int]:
+    """Return the entries of /run_state; FileError where they make no sense."""
+    state = guard.dataset(file, path, schema.RUN_STATE)
+    if state is None or state.dtype.kind != "i" or state.shape != (len(schema.RUN_STATE_FIELDS),):
+        raise guard.damaged(path, f"{schema.RUN_STATE} is not what it should be")
+    found = [int(count) for count in state[...]]
+    if min(found) < 0:
+        raise guard.damaged(path, f"{schema.RUN_STATE} has a negative count")
+    if found[2] not in STATUSES:
+        raise guard.damaged(path, f"{schema.RUN_STATE} has the status {found[2]}")
+    return found
 
 
 def _scales(file: h5py.File) -> list[tuple[str, h5py.Dataset]]:
@@ -355,7 +326,8 @@ def _python(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _extra(name: str) -> Any:
+def extra(name: str) -> Any:
+    """Return a package of the extra "readers"; UsageError that names both where it is not installed."""
     import importlib
 
     try:

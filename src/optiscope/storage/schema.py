@@ -121,6 +121,11 @@ class Dataset:
         return self.scales == (self.path,)
 
     @property
+    def nbytes(self) -> int:
+        """How many bytes its data takes, uncompressed."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+    @property
     def fill(self) -> float:
         """What a row holds before it is written: NaN, -1, or 0 where the type knows neither."""
         return {"f": math.nan, "i": -1, "u": 0}[np.dtype(self.dtype).kind]

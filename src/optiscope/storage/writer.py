@@ -12,6 +12,11 @@ says so:
 
 A commit happens every `COMMIT_STEPS` steps or `COMMIT_SECONDS`, whichever is first. `kill -9` loses what was not
 committed, power loss at most what came after the last epoch. Only one process may write: `files.Lock`.
+
+`take_up` goes on with a live file that somebody left, from the epoch of the checkpoint beside it. The steps after that
+are computed again. Meanwhile /run_state stays as it is, and rows that the file holds already are compared instead of
+written: a run that does not repeat itself, because of another machine or a plugin, must not end as a mixture of two.
+Only values of a clock may differ, whose names contain "time".
 """
 
 from __future__ import annotations
@@ -27,9 +32,10 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from optiscope.errors import FileError, PluginError
-from optiscope.records import EpochRecord, RunInfo, RunResult, Signal
-from optiscope.storage import files, image, schema
+from optiscope.errors import FileError, NotRepeatedError, PluginError
+from optiscope.records import Checkpoint, EpochRecord, RunInfo, RunResult, Signal
+from optiscope.storage import checkpoint, files, image, schema
+from optiscope.storage.left import Left, left_behind, steps_in
 from optiscope.whole import telling
 
 COMMIT_STEPS = 10
@@ -39,16 +45,20 @@ Recorded = Mapping[str, Mapping[str, npt.ArrayLike]]
 
 
 class _Track:
-    """The rows of one dataset that are not committed yet."""
+    """The rows of one dataset that are not committed yet.
 
-    __slots__ = ("_buffer", "_offset", "_start", "dataset", "every")
+    `begin` is the number of the first of them. Those before number `stored` are in the file, and are compared.
+    """
 
-    def __init__(self, dataset: schema.Dataset, offset: int) -> None:
+    __slots__ = ("_buffer", "_offset", "_start", "_stored", "dataset", "every")
+
+    def __init__(self, dataset: schema.Dataset, offset: int, begin: int = 0, stored: int = 0) -> None:
         self.dataset = dataset
         self.every = dataset.every or "epoch"
         held = 1 if self.every == "epoch" else -(-COMMIT_STEPS // self.every)
         self._offset = offset
-        self._start = 0
+        self._start = begin
+        self._stored = stored
         self._buffer = np.empty((held, *dataset.shape[1:]), "<" + dataset.dtype)
 
     def put(self, row: int, value: npt.ArrayLike) -> None:
@@ -68,11 +78,23 @@ class _Track:
         """Keep row number `row` as it was before anything was written."""
         self._buffer[row - self._start, ...] = self.dataset.fill
 
+    def repeats(self, descriptor: int, end: int) -> bool:
+        """Say whether the rows before number `end` are those that the file holds already, where it does."""
+        known = max(0, min(end, self._stored) - self._start)
+        if not known or "time" in self.dataset.path:
+            return True
+        data = self._buffer[:known].tobytes()
+        return files.read_at(descriptor, len(data), self._at(self._start)) == data
+
     def write(self, descriptor: int, end: int) -> None:
-        """Write the rows before number `end` to their place in the file."""
-        if end > self._start:
-            data = self._buffer[: end - self._start].tobytes()
-            files.write_at(descriptor, data, self._offset + self._start * self._buffer[0].nbytes)
+        """Write the rows before number `end` to their place in the file, but for those that it holds already."""
+        begin = max(self._start, min(end, self._stored))
+        if end > begin:
+            data = self._buffer[begin - self._start : end - self._start].tobytes()
+            files.write_at(descriptor, data, self._at(begin))
+
+    def _at(self, row: int) -> int:
+        return self._offset + row * int(self._buffer[0].nbytes)
 
     def advance(self, end: int) -> None:
         """Forget the rows before number `end`: a commit vouches for them."""
@@ -86,9 +108,11 @@ class _Track:
 
 
 class RunWriter:
-    """A `Sink` that writes HDF5. Make one with `create`; end it with `finish`, or with `close` to leave a live file.
+    """A `Sink` that writes HDF5. Make one with `create` or `take_up`.
 
-    As a context manager it closes on the way out, whatever happened inside.
+    End it with `finish`, or with `close` to leave a live file. As a context manager it closes on the way out, whatever
+    happened inside. `kept` is where a run that was taken up goes on, and `repeats` how many steps a file held that are
+    computed again.
     """
 
     def __init__(
@@ -100,23 +124,40 @@ class RunWriter:
         layout: tuple[schema.Dataset, ...],
         root: Mapping[str, Any],
         offsets: Mapping[str, int],
+        left: Left | None = None,
+        repeats: int = 0,
     ) -> None:
         self.path = path
+        self.kept = None if left is None else left.checkpoint
+        self.repeats = repeats
         self._info = info
         self._lock: files.Lock | None = lock
         self._descriptor = descriptor
         self._layout = layout
         self._root = root
         self._state_offset = offsets[schema.RUN_STATE]
-        self._tracks = [_Track(d, offsets[d.path]) for d in layout if d.every is not None]
+        self._n_steps = self._n_epochs = self._commits = self._status = 0
+        self._stored = (0, 0)
+        if left is not None:
+            self._n_steps, self._n_epochs = left.checkpoint.step, len(left.checkpoint.epochs)
+            self._stored, self._commits = (left.n_steps, left.n_epochs), left.commits
+        self._tracks = [
+            _Track(
+                d,
+                offsets[d.path],
+                schema.rows(d.every, self._n_steps, self._n_epochs),
+                schema.rows(d.every, *self._stored),
+            )
+            for d in layout
+            if d.every is not None
+        ]
         self._by_schedule: dict[schema.Every, list[_Track]] = {}
         self._declared: dict[str, set[str]] = {}
         for track in self._tracks:
             self._by_schedule.setdefault(track.every, []).append(track)
             recorder, name = track.dataset.source
             self._declared.setdefault(recorder, set()).add(name)
-        self._n_steps = self._n_epochs = self._commits = self._status = 0
-        self._committed = (0, 0)
+        self._committed = (self._n_steps, self._n_epochs)
         self._committed_at = time.monotonic()
 
     @classmethod
@@ -132,18 +173,39 @@ class RunWriter:
         `signals` maps each recorder's name to all that it will record. PluginError where a signal cannot be stored.
         FileError where `path` exists (unless `overwrite`), is being written, or cannot be written.
         """
-        path = Path(path)
+        return cls._open(Path(path), info, signals, overwrite, go_on=False)
+
+    @classmethod
+    def take_up(cls, path: str | os.PathLike[str], info: RunInfo, signals: Mapping[str, tuple[Signal, ...]]) -> Self:
+        """Go on with the live file that an earlier process left at `path`, or begin anew where that cannot be.
+
+        It cannot be where there is no checkpoint yet, where the file has ended or is damaged, or where it is not that
+        of this run in this environment. Errors are those of `create`.
+        """
+        return cls._open(Path(path), info, signals, overwrite=True, go_on=True)
+
+    @classmethod
+    def _open(
+        cls, path: Path, info: RunInfo, signals: Mapping[str, tuple[Signal, ...]], overwrite: bool, go_on: bool
+    ) -> Self:
         layout = schema.layout(info, signals)
-        root = schema.root_attributes(info)
+        root: Mapping[str, Any] = schema.root_attributes(info)
         with telling(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             lock = files.Lock(path)
             try:
                 if path.exists() and not overwrite:
                     raise FileError(f"{path} exists: choose another folder, or ask for it to be overwritten")
-                live = image.build_live(layout, root)
-                files.publish(path, live.data)
-                return cls(path, info, lock, os.open(path, os.O_RDWR), layout, root, live.offsets)
+                repeats = steps_in(path) if go_on else 0
+                left = left_behind(path, layout, root) if go_on else None
+                if left is None:
+                    checkpoint.remove(checkpoint.path_of(path))
+                    live = image.build_live(layout, root)
+                    files.publish(path, live.data)
+                    offsets: Mapping[str, int] = live.offsets
+                else:
+                    root, offsets, repeats = left.root, left.offsets, left.n_steps - left.checkpoint.step
+                return cls(path, info, lock, os.open(path, os.O_RDWR), layout, root, offsets, left, repeats)
             except BaseException:
                 lock.release()
                 raise
@@ -151,7 +213,7 @@ class RunWriter:
     @property
     def committed(self) -> tuple[int, int]:
         """The numbers of steps and of epochs that the file vouches for."""
-        return self._committed
+        return max(self._committed[0], self._stored[0]), max(self._committed[1], self._stored[1])
 
     def write_step(self, step: int, facts: Mapping[str, float], recorded: Recorded) -> None:
         """Take step number `step` (the next one, from 1), and commit if it is time.
@@ -192,6 +254,13 @@ class RunWriter:
         self._n_epochs = record.epoch
         self._commit(durable=True)
 
+    def keep(self, kept: Checkpoint) -> None:
+        """Put what the run can be taken up from beside the file, on the disk; FileError where there is no room."""
+        self._check_open()
+        where = checkpoint.path_of(self.path)
+        with telling(where):
+            checkpoint.write(where, kept)
+
     def finish(self, result: RunResult) -> None:
         """Take the end of the run: commit, then swap in the compressed file, and let go of it.
 
@@ -199,6 +268,7 @@ class RunWriter:
         """
         self._check_open()
         self._status = schema.STATUS_CODES[result.status]
+        self._stored = (0, 0)
         try:
             self._commit()
             root = {
@@ -217,6 +287,7 @@ class RunWriter:
                     for d in self._layout
                 )
                 files.publish(self.path, image.build_finished(cut, root, values), image.check)
+                checkpoint.remove(checkpoint.path_of(self.path))
         finally:
             self._release()
 
@@ -271,7 +342,8 @@ class RunWriter:
             )
 
     def _state(self) -> npt.NDArray[np.int64]:
-        return np.array([self._n_steps, self._n_epochs, self._status, self._commits], "<i8")
+        steps, epochs = max(self._n_steps, self._stored[0]), max(self._n_epochs, self._stored[1])
+        return np.array([steps, epochs, self._status, self._commits], "<i8")
 
     def _observer_time(self, result: RunResult) -> npt.NDArray[np.float64]:
         """Return the time of each observer that the file has a place for, NaN where the result does not know it."""
@@ -284,6 +356,12 @@ class RunWriter:
         ends = [schema.rows(track.every, self._n_steps, self._n_epochs) for track in self._tracks]
         with telling(self.path):
             for track, end in zip(self._tracks, ends, strict=True):
+                if not track.repeats(self._descriptor, end):
+                    raise NotRepeatedError(
+                        f"{self.path} cannot be gone on with, as {track.dataset.path} does not come out as it is "
+                        f"stored for steps {self._committed[0] + 1} to {self._n_steps}: go on where the run was begun, "
+                        "or remove the file to begin it anew"
+                    )
                 track.write(self._descriptor, end)
             if durable:
                 os.fsync(self._descriptor)

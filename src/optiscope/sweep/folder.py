@@ -2,7 +2,9 @@
 
     OUT/grid.json               what was asked for, and the plugins' versions: what --resume compares with; also the
                                 schedules that a budget led to, which --resume takes over and never measures again
-    OUT/runs/<run_id>.h5        one file a run
+    OUT/grid.json.lock          who works in the folder now
+    OUT/runs/<run_id>.h5        one file a run; beside it, until the run has ended, <run_id>.state and <run_id>.h5.lock
+    OUT/index.h5                a row a run, for readers of many
     OUT/characterization.json   the verdicts
     OUT/report.html             the report
 
@@ -14,7 +16,8 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +31,7 @@ from optiscope.whole import telling, write_whole
 
 AXES = ("optimizers", "batch_sizes", "lrs", "seeds")
 GRID = "grid.json"
-RESULTS = ("characterization.json", "report.html")
+RESULTS = ("index.h5", "characterization.json", "report.html")
 
 
 def default_folder() -> Path:
@@ -63,6 +66,18 @@ def check_folder(
             "or choose another --out"
         )
     return grid
+
+
+@contextmanager
+def held(out: Path) -> Iterator[None]:
+    """Keep others from working in `out`, which is made where it is missing; FileError, with its name, if one does."""
+    with telling(out):
+        out.mkdir(parents=True, exist_ok=True)
+        lock = Lock(out / GRID)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def open_folder(
@@ -139,5 +154,6 @@ def _clear(out: Path) -> None:
     """
     for lock in out.glob("runs/*.h5.lock"):
         Lock(lock.with_suffix("")).release()
-    for path in [*(out / name for name in RESULTS), *out.glob("runs/*.h5"), *out.glob("runs/*.h5.tmp")]:
+    ours = ("*.h5", "*.state", "*.tmp")
+    for path in [*(out / name for name in RESULTS), *(path for kind in ours for path in out.glob(f"runs/{kind}"))]:
         path.unlink(missing_ok=True)

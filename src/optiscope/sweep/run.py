@@ -1,8 +1,8 @@
 """A grid, from configuration to verdicts: plan, measure what has a budget, run, label.
 
 Runs go to an executor, longest first and a few at a time. What is finished is never run again; what a killed worker
-left is a run file like any other, and its run begins anew on `resume`. Verdicts are formed from the files alone, by
-`optiscope.labels`; a run that left no file is named, as no verdict can tell of it.
+left is taken up on `resume` after its last whole epoch, and comes to the same bits as if nothing had happened. Verdicts
+are formed from the files alone, by `optiscope.labels`; a run that left no file is named, as no verdict can tell of it.
 
 A budget is measured once for all runs, in this process, on the run whose share of observing is the largest: that with
 the smallest batch, and the first optimizer among those. So all files of a grid have rows at the same multiples of what
@@ -16,6 +16,7 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,11 @@ import attrs
 
 from optiscope.config import GridConfig
 from optiscope.engine import Prepared, host_for, measure, schedules
-from optiscope.errors import FileError, OptiscopeError, PluginError, UsageError
+from optiscope.errors import FileError, NotRepeatedError, OptiscopeError, PluginError, UsageError
 from optiscope.labels import Characterization, build_analyzers, label_folder
 from optiscope.records import RunResult
-from optiscope.storage import open_run
-from optiscope.sweep.folder import check_folder, default_folder, open_folder
+from optiscope.storage import checkpoint, open_run, write_index
+from optiscope.sweep.folder import check_folder, default_folder, held, open_folder
 from optiscope.sweep.grid import plan
 from optiscope.sweep.progress import GridProgress
 from optiscope.sweep.watch import Watch
@@ -65,7 +66,7 @@ def characterize(
     UsageError or PluginError before anything is written if the grid asks for what cannot be had; FileError if the
     folder cannot be written to, or if no run left a file. A run whose worker failed costs itself only: it is an event
     of `on_progress`, and a RuntimeWarning names it if it left no file and nobody is told of progress.
-    KeyboardInterrupt leaves every file in place: `resume` keeps the finished runs and begins the others anew.
+    KeyboardInterrupt leaves every file in place: `resume` keeps the finished runs and goes on with the others.
     """
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         raise UsageError(f"a worker that is starting called characterize again: {GUARD}")
@@ -83,24 +84,30 @@ def characterize(
         grid, told = _frozen(check_folder(folder, grid, host.active, resume, overwrite), runs)
         if grid is not asked:
             runs = plan(grid, host, runs[0].images)
-        run_folder = open_folder(folder, grid, host.active, resume, overwrite)
-        finished = {run.info.run_id for run in runs if is_finished(run_folder / f"{run.info.run_id}.h5")}
-        watch = Watch(runs, run_folder)
-        watch.skip(finished)
-        pending = [run for run in runs if run.info.run_id not in finished]
-        pending.sort(key=lambda run: -run.info.steps * run.info.batch_size)
-        if executor == "processes":
-            told += _crowd(min(int(options["jobs"]), len(pending)), grid.threads)
-        try:
-            if on_progress is not None:
-                on_progress(watch.look((), told))
-            error = _execute(pending, workers, max(1, int(options["jobs"])) + AHEAD, run_folder, watch, on_progress)
-        except BaseException:
-            workers.shutdown(wait=True, cancel_futures=True)
-            raise
-    _name_missing([run.info.run_id for run in runs], run_folder, error, watch, on_progress)
-    characterization = label_folder(folder, analyzers, order=grid.optimizers)
-    characterization.write(folder)
+        with held(folder):
+            run_folder = open_folder(folder, grid, host.active, resume, overwrite)
+            finished = {run.info.run_id for run in runs if is_finished(run_folder / f"{run.info.run_id}.h5")}
+            for run_id in finished:  # killed between its end and the removal of this
+                checkpoint.remove(checkpoint.path_of(run_folder / f"{run_id}.h5"))
+            watch = Watch(runs, run_folder)
+            watch.skip(finished)
+            pending = [run for run in runs if run.info.run_id not in finished]
+            pending.sort(key=lambda run: -run.info.steps * run.info.batch_size)
+            if executor == "processes":
+                told += _crowd(min(int(options["jobs"]), len(pending)), grid.threads)
+            try:
+                if on_progress is not None:
+                    on_progress(watch.look((), told))
+                error = _execute(pending, workers, max(1, int(options["jobs"])) + AHEAD, run_folder, watch, on_progress)
+            except BaseException:
+                workers.shutdown(wait=True, cancel_futures=True)
+                with suppress(FileError):  # what ended the grid is what matters; an index can be made at any time
+                    write_index(folder)
+                raise
+            _name_missing([run.info.run_id for run in runs], run_folder, error, watch, on_progress)
+            write_index(folder)
+            characterization = label_folder(folder, analyzers, order=grid.optimizers)
+            characterization.write(folder)
     return characterization
 
 
@@ -170,9 +177,11 @@ def _events(run_id: str, future: Future[RunResult]) -> list[str]:
     """Return a line on a run that did not come to an end of its own; raise what concerns the whole grid.
 
     A full disk concerns all runs, and so does Ctrl-C, which a run that is trained in this process takes for itself;
-    what a plugin raised, or the death of a worker, its own run only.
+    what a plugin raised, a run that does not repeat itself, or the death of a worker, its own run only.
     """
     error = future.exception()
+    if isinstance(error, NotRepeatedError):
+        return [f"{run_id}: {error}"]
     if isinstance(error, OptiscopeError) and not isinstance(error, PluginError):
         raise error
     if error is not None:
@@ -180,7 +189,16 @@ def _events(run_id: str, future: Future[RunResult]) -> list[str]:
     result = future.result()
     if result.status == "interrupted":
         raise KeyboardInterrupt
-    return [f"{run_id}: {result.why}"] if result.status == "failed" else []
+    told = [f"{run_id}: {result.why}"] if result.status == "failed" else []
+    if result.taken_up:
+        told.append(f"{run_id}: taken up after step {result.taken_up}, {_steps(result.repeated)} computed again")
+    elif result.repeated:
+        told.append(f"{run_id}: begun anew, {_steps(result.repeated)} computed again")
+    return told
+
+
+def _steps(count: int) -> str:
+    return f"{count} step{'s' * (count != 1)}"
 
 
 def _name_missing(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import attrs
+
 from optiscope.config import RunConfig
 from optiscope.engine import train
 from optiscope.records import RunInfo, RunResult, Signal, Sink
@@ -12,9 +14,14 @@ from optiscope.storage import RunWriter
 
 
 def run_to_file(config: RunConfig, runs: str) -> RunResult:
-    """Train `config` and record it as `<runs>/<run_id>.h5`, in place of an unfinished file of the same run."""
+    """Train `config` and record it as `<runs>/<run_id>.h5`; go on with what an earlier process left of the same run."""
+    repeats = 0
 
     def open_sink(info: RunInfo, signals: Mapping[str, tuple[Signal, ...]]) -> Sink:
-        return RunWriter.create(Path(runs) / f"{info.run_id}.h5", info, signals, overwrite=True)
+        nonlocal repeats
+        writer = RunWriter.take_up(Path(runs) / f"{info.run_id}.h5", info, signals)
+        repeats = writer.repeats
+        return writer
 
-    return train(config, open_sink=open_sink)
+    result = train(config, open_sink=open_sink)
+    return attrs.evolve(result, repeated=repeats)

@@ -28,7 +28,7 @@ class GradientAngle:
     essential: ClassVar[bool] = True
 
     def __init__(self) -> None:
-        self._last: Parameters | None = None
+        self.memory: dict[str, npt.NDArray[Any]] = {}
 
     def signals(self, run: RunInfo) -> tuple[Signal, ...]:
         """Declare one cosine over everything and one for each named array."""
@@ -50,10 +50,10 @@ class GradientAngle:
     def record(self, step: int, quantities: Mapping[str, Any]) -> Mapping[str, npt.ArrayLike]:
         """Return the cosines at `step`: NaN at the first, and where a gradient is zero."""
         grads: Parameters = quantities["grads"]
-        if self._last is None:
-            self._last = grads.copy()
+        if "last" not in self.memory:
+            self.memory["last"] = grads.flat.copy()
             return {"cosine": np.nan, "cosine_by_parameter": np.full(len(grads), np.nan)}
-        last = self._last
+        last = grads.like(self.memory["last"])
         values = {
             "cosine": cosine(grads.flat, last.flat),
             "cosine_by_parameter": [cosine(grads[name], last[name]) for name in grads],

@@ -1,0 +1,103 @@
+"""`optiscope file`: what it says, and how it exits."""
+
+import csv
+import os
+
+import h5py
+import numpy as np
+import pytest
+
+from optiscope.config import GridConfig
+from optiscope.storage import open_run
+from optiscope.storage.files import Lock
+from optiscope.sweep import characterize
+
+
+@pytest.fixture
+def out(folder):
+    """Two finished runs of a quadratic."""
+    grid = GridConfig(model="quadratic", optimizers=["sgd"], batch_sizes=[1], lrs=[0.5], seeds=2, steps=150)
+    characterize(grid, folder / "out", executor="in-process")
+    return folder / "out"
+
+
+@pytest.fixture
+def runs(out):
+    return sorted((out / "runs").glob("*.h5"))
+
+
+def abandon(path):
+    """Make a file look as a killed process leaves it: status "running", no checksum."""
+    with h5py.File(path, "r+") as file:
+        file["run_state"][2] = 0
+        for name in ("content_sha256", "why", "first_bad_step", "digest", "wall_time"):
+            del file.attrs[name]
+
+
+def test_verify_takes_files_and_folders(optiscope, out, runs):
+    outcome = optiscope("file", "verify", out)
+    assert outcome.code == 0
+    assert [line.split() for line in outcome.out.splitlines()[1:]] == [[str(path), "intact"] for path in runs]
+    abandon(runs[1])
+    documents = optiscope("file", "verify", *runs, "--json").document["files"]
+    assert [document["intact"] for document in documents] == [True, None]
+
+
+def test_verify_exits_with_2_for_what_is_damaged(optiscope, out, runs):
+    with h5py.File(runs[0], "r+") as file:
+        file["step/loss"][3] = 1.5
+    (out / "runs" / "text.h5").write_text("text")
+    outcome = optiscope("file", "verify", out)
+    assert outcome.code == 2
+    assert outcome.err == (
+        "optiscope: 2 of 3 files are damaged: see what 'optiscope file recover' can save, or run them again\n"
+    )
+    assert "has SHA-256" in outcome.out
+    assert "is not an HDF5 file" in outcome.out
+
+
+def test_verify_of_an_empty_folder_is_no_success(optiscope, folder):
+    outcome = optiscope("file", "verify", folder)
+    assert (outcome.code, outcome.err) == (
+        2,
+        f"optiscope: there are no run files in {folder}: give an output folder, or files\n",
+    )
+
+
+def test_recover_in_place_and_elsewhere(optiscope, runs):
+    abandon(runs[0])
+    outcome = optiscope("file", "recover", runs[0])
+    assert (outcome.code, outcome.out) == (0, f"{runs[0]}: 150 steps, 2 epochs\n")
+    with open_run(runs[0]) as run:
+        assert run.status == "interrupted"
+    assert optiscope("file", "recover", runs[0]).code == 2
+    abandon(runs[1])
+    document = optiscope("file", "recover", runs[1], "--to", "saved.h5", "--json").document
+    assert document == {"path": "saved.h5", "steps": 150, "epochs": 2, "lost": []}
+
+
+def test_export_writes_the_table_that_was_asked_for(optiscope, runs, folder):
+    assert optiscope("file", "export", runs[0], "--to", "steps.csv").out == "steps.csv\n"
+    with (folder / "steps.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    with open_run(runs[0]) as run:
+        np.testing.assert_array_equal([float(row["loss"]) for row in rows], run.steps["loss"])
+    assert optiscope("file", "export", runs[0], "--to", "epochs.parquet", "--group", "epoch").code == 0
+    outcome = optiscope("file", "export", runs[0], "--to", "x.csv", "--group", "probe")
+    assert outcome.code == 2
+    assert "unknown group of" in outcome.err
+    outcome = optiscope("file", "export", runs[0], "--to", "x.txt")
+    assert (
+        outcome.err == "optiscope: x.txt does not end in .csv or .parquet: say by the name of the file what to write\n"
+    )
+
+
+def test_info_says_who_writes_and_what_to_do_if_nobody_does(optiscope, runs):
+    assert optiscope("file", "info", runs[0], "--json").document["writer"] == ""
+    abandon(runs[0])
+    said = optiscope("file", "info", runs[0]).out
+    assert "nobody writes it any more: --resume goes on with it, 'optiscope file recover' ends it" in said
+    lock = Lock(runs[0])
+    assert optiscope("file", "info", runs[0], "--json").document["writer"].startswith(f"process {os.getpid()} on ")
+    assert "nobody writes" not in optiscope("file", "info", runs[0]).out
+    lock.release()
