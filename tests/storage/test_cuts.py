@@ -5,6 +5,8 @@ was written is cut at each boundary, and inside of writes, and what lies on the 
 hold every row that was committed.
 """
 
+import itertools
+
 import h5py
 import numpy as np
 import pytest
@@ -58,6 +60,55 @@ def test_cut_anywhere_in_the_log_of_writes_the_file_opens_and_is_right(tmp_path,
     assert len(writes) > 250
     assert seen == sorted(seen)
     assert seen[-1] == (95, 5)
+
+
+@pytest.mark.timeout(300)
+def test_power_loss_loses_no_epoch_that_was_acknowledged(tmp_path, info, signals, kit, monkeypatch):
+    """What was written after the last fsync is on the disk or not, each sector by itself and in any order."""
+    path, cut, sector = tmp_path / "run.h5", tmp_path / "cut.h5", 512
+    log, pwrite, fsync = [], files.os.pwrite, files.os.fsync
+    acknowledged = log.append
+
+    def wrote(descriptor, data, offset):
+        log.append((descriptor, bytes(data), offset))
+        return pwrite(descriptor, data, offset)
+
+    def synced(descriptor):
+        log.append((descriptor, None, 0))
+        fsync(descriptor)
+
+    with RunWriter.create(path, info, signals) as writer:
+        begun = path.read_bytes()
+        monkeypatch.setattr(files.os, "pwrite", wrote)
+        monkeypatch.setattr(files.os, "fsync", synced)
+        for step in kit.drive(writer, info, signals, range(1, info.steps + 1)):
+            if step % 20 == 0 or step == info.steps:
+                acknowledged(("epoch", -(-step // 20), step))
+        monkeypatch.undo()
+    disk, floating, acked, random = bytearray(begun), [], (0, 0), np.random.default_rng(0)
+    for descriptor, data, offset in log:
+        if descriptor == "epoch":
+            acked = (data, offset)
+        elif data is None:
+            for there, piece in floating:
+                disk[there : there + len(piece)] = piece
+            floating = []
+        else:
+            cuts = [0, *range(sector - offset % sector, len(data), sector), len(data)]
+            floating += [(offset + a, data[a:b]) for a, b in itertools.pairwise(cuts)]
+        if random.random() < 0.5:
+            lost = bytearray(disk)
+            for index in random.permutation(len(floating))[: random.integers(0, len(floating) + 1)]:
+                there, piece = floating[index]
+                lost[there : there + len(piece)] = piece
+            cut.write_bytes(lost)
+            with h5py.File(cut, "r") as file:
+                n_steps, n_epochs, _, _ = file["run_state"][:]
+                assert n_epochs >= acked[0]
+                assert n_steps >= acked[1]
+                for name, rows in kit.expected(info, signals, acked[1], acked[0]).items():
+                    np.testing.assert_array_equal(file[name][: len(rows)], rows, err_msg=name)
+    assert acked == (5, 95)
 
 
 def test_cut_anywhere_in_its_end_there_is_the_live_file_or_the_finished_one(

@@ -10,7 +10,7 @@ import pytest
 
 from optiscope.errors import FileError, NotRepeatedError
 from optiscope.records import Checkpoint
-from optiscope.storage import RunWriter, checkpoint, image, open_run, schema, verify
+from optiscope.storage import RunWriter, checkpoint, files, image, open_run, schema, verify
 
 CLOCK = ("time", "created_utc", "content_sha256", "run_state")
 
@@ -213,6 +213,25 @@ def test_stopped_again_and_again_it_ends_the_same(stopped, whole, info, signals,
             write(writer, info, signals, kit, range(begin + 1, min(95, begin + int(random.integers(1, 40))) + 1))
             writer._release()
     assert finished(path, info, signals, kit) == whole
+
+
+def test_after_a_power_failure_rows_that_were_not_on_the_disk_are_computed_again(
+    stopped, whole, info, signals, kit, monkeypatch
+):
+    path = stopped(75)
+    with h5py.File(path, "r+") as file:
+        file["step/loss"][60:] = np.nan
+    started = time.time()
+    os.utime(path, (started - 1000, started - 1000))
+    monkeypatch.setattr(files.time, "clock_gettime", lambda _: 500.0)
+    with RunWriter.take_up(path, info, signals) as writer:
+        assert (writer.kept.step, writer.committed, writer.repeats) == (60, (60, 3), 0)
+    assert finished(path, info, signals, kit) == whole
+
+
+def test_the_machine_was_not_started_since_a_file_was_written_just_now(tmp_path):
+    (tmp_path / "new").touch()
+    assert files.restarted_since(tmp_path / "new") is False
 
 
 def test_the_image_of_a_run_does_not_depend_on_when_it_is_made(info, signals):

@@ -11,6 +11,7 @@ import errno
 import fcntl
 import os
 import socket
+import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -63,6 +64,12 @@ def read_at(descriptor: int, size: int, offset: int) -> bytes:
         size -= len(parts[-1])
         offset += len(parts[-1])
     return b"".join(parts)
+
+
+def restarted_since(path: Path) -> bool:
+    """Say whether the machine was started after `path` was last written: what was not fsynced may be gone then."""
+    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return path.stat().st_mtime < time.time() - time.clock_gettime(clock)
 
 
 def _reserve(descriptor: int, size: int) -> None:

@@ -4,6 +4,9 @@ A run goes on with them only if nothing can be wrong with the file. It has no ch
 apart from the rows follows from what the run is: so the image that the run would begin with today must be the file byte
 for byte, rows and `/run_state` left out. Another version of NumPy, other schedules of recorders, a file cut short,
 a flipped bit in the metadata: all of them show there.
+
+After a power failure, rows of the epoch that was not over may be missing although `/run_state` vouches for them: they
+had not been fsynced. Where the machine was started since, the run goes on as if those steps had not been stored.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import attrs
 
 from optiscope.errors import FileError
 from optiscope.records import Checkpoint
-from optiscope.storage import checkpoint, image, schema
+from optiscope.storage import checkpoint, files, image, schema
 from optiscope.storage.reader import open_run
 
 
@@ -45,9 +48,11 @@ def left_behind(path: Path, layout: tuple[schema.Dataset, ...], root: Mapping[st
             began = {**root, "created_utc": run.attrs.get("created_utc")}
             n_steps, n_epochs, _, commits = map(int, run.h5[schema.RUN_STATE][...])
             last = float(run.h5["step/wall_time"][n_steps - 1]) if n_steps else 0.0
+        if files.restarted_since(path):
+            n_steps = min(n_steps, n_epochs * kept.step // len(kept.epochs))
         live = image.build_live(layout, began)
         found = bytearray(path.read_bytes())
-    except (FileError, OSError, TypeError):
+    except (FileError, OSError, TypeError, ZeroDivisionError):
         return None
     if len(found) != len(live.data) or not (0 < kept.step <= n_steps and 0 < len(kept.epochs) <= n_epochs):
         return None
