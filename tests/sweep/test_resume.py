@@ -200,3 +200,23 @@ def test_while_it_runs_a_second_one_in_the_folder_is_refused(begun):
     assert done.returncode == 2
     assert f"(process {process.pid} on " in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_no_room_for_what_a_run_is_taken_up_from_is_one_sentence_and_the_rows_are_kept(tmp_path):
+    """A limit on the size of files that the run file stays below, and the parameters of paper-cnn do not."""
+    out = tmp_path / "out"
+    command = [PROGRAM, "characterize", "--model", "paper-cnn", "--optimizers", "adam", "--batch-sizes", "16"]
+    command += ["--set", "synthetic.train=32", "synthetic.test=10", "--steps", "6", "--out", str(out)]
+    command += ["--executor", "in-process", "--kernels", "im2col"]
+    limited = ["sh", "-c", 'ulimit -f 2000; exec "$@"', "sh", *command]
+    done = subprocess.run(limited, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"optiscope: cannot write {out}/runs/adam-b16")
+    assert ".state (File too large): raise the limit on file sizes" in last
+    (path,) = files(out)
+    with optiscope.open_run(path) as run:
+        assert (run.status, run.n_steps, run.n_epochs) == ("running", 2, 1)
+    subprocess.run([*command, "--resume"], capture_output=True, timeout=100, check=True)
+    assert verify(path).intact
