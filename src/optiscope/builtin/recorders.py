@@ -35,13 +35,13 @@ class StepRecorder:
             "grad_norm": norms(quantities["grads"]),
             "update_norm": norms(quantities["update"]),
             **spread(logits[: schema.SUBSAMPLE], "logits_"),
-            "logits_batch_min": logits.min(),
+            "logits_batch_min": float(logits.min()),
         }
         if "last_input" in quantities:
-            values["dlogits_norm"] = np.linalg.norm(quantities["dlogits"])
+            values["dlogits_norm"] = float(np.linalg.norm(quantities["dlogits"]))
             last_input = quantities["last_input"]
             values |= {
-                "last_input_mean": last_input.mean(),
+                "last_input_mean": float(last_input.mean()),
                 "last_input_q95": quantiles(last_input[: schema.SUBSAMPLE], 0.95)[0],
             }
         return values

@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a terminal that lacks a character shows a question mark
     asked: list[int] = []
     try:
-        with _listening(asked):
+        with _listening(asked, ends=arguments is None):
             from optiscope.cli.app import make_app  # here, so that Ctrl-C during the imports is one line as well
 
             make_app()(words, exit_on_error=False, print_error=False, verbose=False, result_action="return_value")
@@ -92,11 +92,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 @contextmanager
-def _listening(asked: list[int]) -> Iterator[None]:
+def _listening(asked: list[int], *, ends: bool) -> Iterator[None]:
     """Let SIGTERM do what Ctrl-C does, and put the numbers of both into `asked`; only the main thread is told of them.
 
     The second of them changes nothing, so that whoever is impatient still gets the line that says what is kept; the
-    third ends whatever goes on.
+    third ends whatever goes on. Where the process `ends` afterwards, those that come too late to change anything are
+    ignored: Python takes its own handlers down while it ends, and the exit code would tell of a crash.
     """
 
     def end(number: int, _: object) -> None:
@@ -115,7 +116,7 @@ def _listening(asked: list[int]) -> Iterator[None]:
         yield
     finally:
         for number in heard:
-            signal.signal(number, before[number])
+            signal.signal(number, signal.SIG_IGN if ends and asked else before[number])
 
 
 def _again(words: list[str], out: Path) -> str:

@@ -50,7 +50,7 @@ class _Track:
     `begin` is the number of the first of them. Those before number `stored` are in the file, and are compared.
     """
 
-    __slots__ = ("_buffer", "_offset", "_start", "_stored", "dataset", "every")
+    __slots__ = ("_buffer", "_is_float", "_offset", "_start", "_stored", "dataset", "every")
 
     def __init__(self, dataset: schema.Dataset, offset: int, begin: int = 0, stored: int = 0) -> None:
         self.dataset = dataset
@@ -60,13 +60,14 @@ class _Track:
         self._start = begin
         self._stored = stored
         self._buffer = np.empty((held, *dataset.shape[1:]), "<" + dataset.dtype)
+        self._is_float = self._buffer.ndim == 1 and self._buffer.dtype.kind == "f"
 
     def put(self, row: int, value: npt.ArrayLike) -> None:
         """Keep `value` as row number `row`; TypeError or ValueError where it does not fit."""
-        slot = self._buffer[row - self._start, ...]
-        if type(value) is float and slot.dtype.kind == "f" and not slot.ndim:
-            slot[...] = value
+        if self._is_float and type(value) is float:
+            self._buffer[row - self._start] = value
             return
+        slot = self._buffer[row - self._start, ...]
         array = np.asarray(value)
         if array.shape != slot.shape:
             raise ValueError(f"shape {array.shape}")
