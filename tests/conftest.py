@@ -5,6 +5,7 @@ not take place would look like one that agreed.
 """
 
 import os
+import signal
 from collections.abc import Generator
 
 for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -12,6 +13,9 @@ for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import hypothesis  # noqa: E402
 import pytest  # noqa: E402
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's job in the background hears no Ctrl-C, nor its tests
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hypothesis.settings.register_profile("optiscope", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("optiscope")

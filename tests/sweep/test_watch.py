@@ -1,4 +1,7 @@
+import os
+
 import attrs
+import h5py
 import numpy as np
 import pytest
 
@@ -109,6 +112,20 @@ def test_an_old_file_says_nothing_until_its_run_replaces_it(tmp_path, runs, cloc
     write(tmp_path, runs[0], 5)
     cell = watch.look([run_id]).cells[0]
     assert (cell.status, cell.step, cell.finished) == ("running", 5, 0)
+
+
+def test_what_a_run_is_taken_up_with_does_not_speed_up_the_forecast(tmp_path, runs, clock):
+    run_id = write(tmp_path, runs[0], 300)
+    watch = Watch(runs, tmp_path)
+    assert watch.look([run_id]).cells[0].step == 0
+    path = tmp_path / f"{run_id}.h5"
+    os.utime(path, ns=(1, 1))
+    clock.now += 1
+    assert watch.look([run_id]).remaining is None
+    with h5py.File(path, "r+") as file:
+        file["run_state"][0] = 320
+    clock.now += 9
+    assert watch.look([run_id]).remaining == pytest.approx(10 * (1600 - 320) / 20)
 
 
 def test_a_damaged_file_leaves_what_was_known(tmp_path, runs, clock):

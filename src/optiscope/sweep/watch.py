@@ -2,7 +2,8 @@
 
 A live file can be opened at any moment, by anybody: so progress needs no channel between workers and host, and is the
 same whether a run is trained in this process, in a worker or on another machine that shares the folder. A file that
-was there before its run began (it failed, or was killed) says nothing, until the run replaces it.
+was there before its run began (it failed, or was killed) says nothing, until the run replaces it or goes on in it; what
+it held then was not done by this grid, and says nothing about its pace.
 """
 
 from __future__ import annotations
@@ -40,10 +41,10 @@ class Watch:
 
     def __init__(self, plan: Iterable[Prepared], runs: Path) -> None:
         self._began = time.monotonic()
-        self._infos = [run.info for run in plan]
+        self._infos = {run.info.run_id: run.info for run in plan}
         self._runs = runs
-        self._seen = {info.run_id: Glimpse() for info in self._infos}
-        self._stale = {info.run_id: self._identity(info.run_id) for info in self._infos}
+        self._seen = dict.fromkeys(self._infos, Glimpse())
+        self._stale = {run_id: self._identity(run_id) for run_id in self._infos}
         self._done_before = 0.0
 
     def skip(self, run_ids: Iterable[str]) -> None:
@@ -56,9 +57,12 @@ class Watch:
     def look(self, active: Iterable[str], events: Iterable[str] = ()) -> GridProgress:
         """Return how far the grid is, after a look at the files of `active` runs."""
         for run_id in active:
+            before = self._seen[run_id]
             self._seen[run_id] = self._look(run_id)
+            if before.status == "waiting" and self._taken_up(run_id):
+                self._done_before += self._work_of(self._infos[run_id])
         elapsed = time.monotonic() - self._began
-        done, total = self._work_done(), sum(map(_work, self._infos))
+        done, total = self._work_done(), sum(map(_work, self._infos.values()))
         worked = done - self._done_before
         remaining = elapsed * (total - done) / worked if worked > 0 else None
         return GridProgress(cells=self._cells(), elapsed=elapsed, remaining=remaining, events=tuple(events))
@@ -89,15 +93,21 @@ class Watch:
             return None
         return found.st_ino, found.st_mtime_ns
 
+    def _taken_up(self, run_id: str) -> bool:
+        """Return whether a run that is going on goes on in the file that an earlier one left."""
+        left, found = self._stale[run_id], self._identity(run_id)
+        return left is not None and found is not None and left[0] == found[0] and left != found
+
     def _work_done(self) -> float:
-        return sum(
-            _work(info) if _ended(self._seen[info.run_id]) else _work(info) * self._seen[info.run_id].step / info.steps
-            for info in self._infos
-        )
+        return sum(map(self._work_of, self._infos.values()))
+
+    def _work_of(self, info: RunInfo) -> float:
+        seen = self._seen[info.run_id]
+        return _work(info) if _ended(seen) else _work(info) * seen.step / info.steps
 
     def _cells(self) -> tuple[CellProgress, ...]:
         cells: dict[tuple[str, int, float], list[RunInfo]] = {}
-        for info in self._infos:
+        for info in self._infos.values():
             cells.setdefault((info.optimizer, info.batch_size, info.lr), []).append(info)
         return tuple(self._cell(infos) for infos in cells.values())
 
