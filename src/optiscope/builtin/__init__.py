@@ -23,9 +23,9 @@ def optiscope_optimizers() -> Sequence[Any]:
 @hookimpl
 def optiscope_models() -> Sequence[Any]:
     """The paper's CNN, a small one, and the problems with known answers."""
-    from optiscope.nn import PaperCNN, Quadratic, SmallCNN
+    from optiscope.nn import Logistic, NoisyQuadratic, PaperCNN, Quadratic, Reddi, Rosenbrock, SmallCNN, Wilson
 
-    return [PaperCNN, SmallCNN, Quadratic]
+    return [PaperCNN, SmallCNN, Quadratic, NoisyQuadratic, Rosenbrock, Reddi, Logistic, Wilson]
 
 
 @hookimpl

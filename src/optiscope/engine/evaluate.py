@@ -5,6 +5,7 @@ The training tape's buffers are never touched, so that whether and when a run is
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 from optiscope.autograd import Tape
 from optiscope.data import to_batch
-from optiscope.nn import Model, on_tape
+from optiscope.nn import Model, Samples, on_tape
 from optiscope.params import Parameters
 
 CHUNK = 100
@@ -26,12 +27,11 @@ class Evaluator:
         self._model = model
         self._tape = Tape(kernels=kernels)
 
-    def outputs(self, params: Parameters, images: npt.NDArray[np.uint8] | None) -> npt.NDArray[Any]:
-        """Return the model's output [N, K] for uint8 `images` [N, H, W, C]; None for a problem without data."""
-        if images is None:
-            return np.array(self._forward(params, None).array)
+    def outputs(self, params: Parameters, images: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
+        """Return the model's output [N, K] for uint8 `images` [N, H, W, C]."""
         parts = [
-            self._forward(params, images[start : start + CHUNK]).array.copy() for start in range(0, len(images), CHUNK)
+            self._forward(params, to_batch(images[start : start + CHUNK])).array.copy()
+            for start in range(0, len(images), CHUNK)
         ]
         return np.concatenate(parts)
 
@@ -42,16 +42,29 @@ class Evaluator:
         total, correct = 0.0, 0
         for start in range(0, len(images), CHUNK):
             part = labels[start : start + CHUNK]
-            output = self._forward(params, images[start : start + CHUNK])
+            output = self._forward(params, to_batch(images[start : start + CHUNK]))
             total += float(self._model.loss(output, part, "sum").array)
             correct += int((output.array.argmax(axis=1) == part).sum())
         return total / len(images), correct / len(images)
 
-    def loss_without_data(self, params: Parameters) -> float:
-        """Return the loss of a problem that has no data set."""
-        return float(self._model.loss(self._forward(params, None), None, "mean").array)
+    def outputs_for(self, params: Parameters, samples: Samples) -> npt.NDArray[Any]:
+        """Return the model's output for samples of its own; see `Model.evaluation`."""
+        return np.array(self._forward(params, samples[0]).array)
 
-    def _forward(self, params: Parameters, images: npt.NDArray[np.uint8] | None) -> Any:
+    def loss_and_accuracy_on(self, params: Parameters, samples: Samples) -> tuple[float, float]:
+        """Return the mean loss on samples of the model's own, and the accuracy: NaN where there are no classes."""
+        x, labels = samples
+        output = self._forward(params, x)
+        return float(self._model.loss(output, labels, "mean").array), accuracy(output.array, labels)
+
+    def _forward(self, params: Parameters, x: npt.NDArray[Any] | None) -> Any:
         self._tape.reset()
-        x = None if images is None else self._tape.constant(to_batch(images))
-        return self._model.forward(on_tape(self._tape, params), x, None).output
+        tensor = None if x is None else self._tape.constant(x.astype(params.dtype, copy=False))
+        return self._model.forward(on_tape(self._tape, params), tensor, None).output
+
+
+def accuracy(logits: npt.NDArray[Any], labels: npt.NDArray[Any] | None) -> float:
+    """Return the share of rows whose largest logit is their label; NaN where the labels are no classes, or none."""
+    if labels is None or labels.dtype.kind not in "iu":
+        return math.nan
+    return float((logits.argmax(axis=1) == labels).mean())

@@ -230,12 +230,17 @@ class Loop:
     def _evaluate(self) -> dict[str, float]:
         params, images = self._trainer.params, self._prepared.images
         if images is None:
-            loss = self._evaluator.loss_without_data(params)
-            return dict.fromkeys(["train_accuracy", "val_loss", "val_accuracy"], math.nan) | {"train_loss": loss}
+            own = self._prepared.model.evaluation()
+            said = {split: self._evaluator.loss_and_accuracy_on(params, samples) for split, samples in own.items()}
+            return _record(said["train"], said.get("val", (math.nan, math.nan)))
         count = min(TRAIN_SUBSET, -(-len(images.train_labels) // 10))
         train = self._evaluator.loss_and_accuracy(params, images.train_images[:count], images.train_labels[:count])
         val = self._evaluator.loss_and_accuracy(params, images.test_images, images.test_labels)
-        return dict(zip(["train_loss", "train_accuracy", "val_loss", "val_accuracy"], [*train, *val], strict=True))
+        return _record(train, val)
 
     def _elapsed(self) -> float:
         return time.perf_counter() - self._began
+
+
+def _record(train: tuple[float, float], val: tuple[float, float]) -> dict[str, float]:
+    return dict(zip(["train_loss", "train_accuracy", "val_loss", "val_accuracy"], [*train, *val], strict=True))

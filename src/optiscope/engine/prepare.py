@@ -22,7 +22,7 @@ from optiscope.engine.blame import blamed
 from optiscope.engine.identity import run_id
 from optiscope.errors import UsageError, unknown
 from optiscope.hooks import KINDS, PluginHost, create_manager, options_of
-from optiscope.nn import Model
+from optiscope.nn import Model, Samples
 from optiscope.optim import Optimizer
 from optiscope.records import Recorder, RunInfo, Signal, thinned
 
@@ -169,6 +169,17 @@ def input_of(images: Images | None) -> tuple[tuple[int, int, int], int]:
     return (height, width, channels), len(images.class_names)
 
 
+def probe_of(model: Model) -> Samples:
+    """Return the samples of a problem's own that its output is watched on, if some are held out."""
+    x, labels = model.evaluation()["val"]
+    return None if x is None else x[:PROBE_SIZE], labels
+
+
+def _held_out(model: Model) -> int:
+    x, _ = model.evaluation().get("val", (None, None))
+    return 0 if x is None else len(x)
+
+
 def _describe(
     config: RunConfig,
     host: PluginHost,
@@ -224,7 +235,7 @@ def _describe(
         epochs=-(-steps // steps_per_epoch),
         train_samples=train_samples,
         test_samples=test_samples,
-        probe_size=min(PROBE_SIZE, test_samples),
+        probe_size=min(PROBE_SIZE, test_samples if images else _held_out(model)),
         parameters=tuple(model.shapes(image, classes).items()),
         output=model.output,
         outputs=model.outputs(classes),

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from optiscope.engine.blame import blamed
 from optiscope.engine.evaluate import Evaluator
-from optiscope.engine.prepare import Prepared
+from optiscope.engine.prepare import Prepared, probe_of
 from optiscope.engine.step import Pass, Trainer
 from optiscope.params import Parameters, readonly
 from optiscope.records import QUANTITIES, Recorder
@@ -148,7 +148,9 @@ class Recording:
             return None if array is None else readonly(array)
 
         def probe() -> Any:
-            shown = None if images is None else images.test_images[: self._run.info.probe_size]
+            if images is None:
+                return view(self._evaluator.outputs_for(trainer.params, probe_of(self._run.model)))
+            shown = images.test_images[: self._run.info.probe_size]
             return view(self._evaluator.outputs(trainer.params, shown))
 
         sources: dict[str, Callable[[], Any]] = {

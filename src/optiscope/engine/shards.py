@@ -33,7 +33,9 @@ from optiscope.engine.prepare import Prepared, input_of
 from optiscope.nn import Output, on_tape
 from optiscope.params import Parameters
 
-Images = npt.NDArray[np.uint8]
+Inputs = npt.NDArray[Any]
+"""uint8 images [B, H, W, C]; of a problem that makes its own samples, numbers [B, ...]."""
+
 Labels = npt.NDArray[Any]
 
 
@@ -46,16 +48,19 @@ class Shard:
         self._tape = Tape(kernels=run.config.kernels)
         self.dropout = np.random.default_rng(dropout)
         image, _ = input_of(run.images)
+        self._of_images = run.images is not None
         self._x = np.empty((rows.stop - rows.start, *image), dtype=grads.dtype)
         self.grads = grads
 
-    def forward(self, params: Parameters, images: Images | None, labels: Labels | None) -> None:
-        """Run the model on this shard of a batch; both are None for a problem without data."""
+    def forward(self, params: Parameters, inputs: Inputs | None, labels: Labels | None) -> None:
+        """Run the model on this shard of a batch; a problem may have no inputs, or no labels."""
         self._tape.reset()
         x = None
-        if images is not None and labels is not None:
-            x = self._tape.constant(to_batch(images[self._rows], out=self._x))
+        if self._of_images and inputs is not None and labels is not None:
+            x = self._tape.constant(to_batch(inputs[self._rows], out=self._x))
             labels = labels[self._rows]
+        elif inputs is not None:
+            x = self._tape.constant(inputs.astype(self.grads.dtype, copy=False))
         self.output: Output = self._model.forward(on_tape(self._tape, params, self.grads), x, self.dropout)
         self.objective: Tensor = self._model.loss(self.output.output, labels, self._reduction if self._whole else "sum")
         if not self._whole and self._reduction == "mean":
@@ -92,9 +97,9 @@ class Shards:
     def __len__(self) -> int:
         return len(self._shards)
 
-    def forward(self, params: Parameters, images: Images | None, labels: Labels | None) -> float:
+    def forward(self, params: Parameters, inputs: Inputs | None, labels: Labels | None) -> float:
         """Run the model on a batch, uint8 [B, H, W, C] and its labels [B]; return the loss that is differentiated."""
-        self._each(lambda shard: shard.forward(params, images, labels))
+        self._each(lambda shard: shard.forward(params, inputs, labels))
         return sum(float(shard.objective.array) for shard in self._shards)
 
     def backward(self) -> None:

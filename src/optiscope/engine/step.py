@@ -17,9 +17,11 @@ import numpy.typing as npt
 
 from optiscope.data import Batch
 from optiscope.engine.blame import blamed
+from optiscope.engine.evaluate import accuracy
 from optiscope.engine.identity import state_digest
 from optiscope.engine.prepare import Prepared, input_of
 from optiscope.engine.shards import Shards
+from optiscope.nn import Samples
 from optiscope.optim import State
 from optiscope.params import Parameters
 from optiscope.records import Checkpoint
@@ -60,12 +62,9 @@ class Trainer:
         with self._model(step):
             loss = self._shards.forward(where, images, labels)
             logits = self._shards.output()
-        accuracy = math.nan
-        if labels is not None:
-            accuracy = float((logits.argmax(axis=1) == labels).mean())
-            if self._run.config.reduction == "sum":
-                loss /= len(labels)
-        return Pass(logits, labels, loss, accuracy)
+        if labels is not None and self._run.config.reduction == "sum":
+            loss /= len(labels)
+        return Pass(logits, labels, loss, accuracy(logits, labels))
 
     def backward(self, step: int) -> None:
         """Fill `grads` with the gradient of what `forward` computed."""
@@ -90,6 +89,8 @@ class Trainer:
             returned: Any = run.optimizer.update(self.params, self.grads, self.state, step)  # type: ignore[func-returns-value]
             if returned is not None:
                 raise TypeError("update must change params in place and return nothing (params.flat -= ...)")
+        with self._model(step):
+            run.model.project(self.params)
         return run.optimizer.lr
 
     def digest(self) -> str:
@@ -123,15 +124,26 @@ class Trainer:
     def _optimizer(self, step: int | None = None) -> AbstractContextManager[None]:
         return blamed(self._run.host, "optimizers", self._run.config.optimizer, step)
 
-    def _batch(self, step: int) -> tuple[npt.NDArray[np.uint8] | None, npt.NDArray[Any] | None]:
+    def _batch(self, step: int) -> Samples:
         images, batches = self._run.images, self._run.batches
         if images is None or batches is None:
-            return None, None
+            return self._drawn(step)
         epoch, position = divmod(step - 1, batches.steps_per_epoch)
         if self._epoch[0] != epoch:
             self._epoch = (epoch, batches.epoch(epoch))
         rows = self._epoch[1][position]
         return images.train_images[rows], images.train_labels[rows]
+
+    def _drawn(self, step: int) -> Samples:
+        """Return the batch that a problem makes itself; a generator lasts an epoch, where a run can be taken up."""
+        run = self._run
+        epoch, position = divmod(step - 1, run.info.steps_per_epoch)
+        if position == 0:
+            order = run.streams.order
+            seed = np.random.SeedSequence(order.entropy, spawn_key=(*order.spawn_key, epoch))
+            self._drawing = np.random.default_rng(seed)
+        with self._model(step):
+            return run.model.samples(self._drawing, run.config.batch_size, step)
 
 
 def all_finite(params: Parameters) -> bool:

@@ -8,6 +8,9 @@ A model is its options (a small frozen attrs class) and a few functions of them.
     forward(params, x, rng)     -> Output           tensors on the tape of the parameters
     loss(output, labels, ...)   -> scalar Tensor    what is differentiated
 
+One that needs no data set makes its own batches in `samples`, says in `evaluation` what it is judged by, and may
+`project` the parameters back to where they are allowed.
+
 `on_tape` puts parameters on a tape for `forward`: with gradients for a training step, without for an evaluation.
 A batch may be cut into shards that several threads give to `forward` and `loss` at once (`--threads`): the output for
 an image must not depend on its neighbours, and the loss is a sum over the batch, or a mean. The loss that a run reports
@@ -17,7 +20,7 @@ is always the mean; `reduction` only says which one is differentiated.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import attrs
 import numpy as np
@@ -31,7 +34,11 @@ from optiscope.params import Parameters
 Image = tuple[int, int, int]
 """Height, width, channels."""
 
-Labels = npt.NDArray[np.integer]
+Labels = npt.NDArray[Any]
+"""Classes, int64 [B]; of a problem whatever its `loss` compares the output with."""
+
+Samples = tuple[npt.NDArray[Any] | None, Labels | None]
+"""The x and the labels of a problem's batch; None for what it does not need."""
 
 
 @attrs.frozen
@@ -46,8 +53,8 @@ class Output:
 class Model:
     """Base class: subclasses set `name`, add options as attrs fields, and write `shapes` and `forward`.
 
-    `output` names the output signal. `needs_data` False means that `forward` is given None for x, and `loss` None
-    for the labels.
+    `output` names the output signal. `needs_data` False means that `forward` and `loss` are given what `samples` and
+    `evaluation` return: None for x and labels, unless these are overridden.
     """
 
     name: ClassVar[str]
@@ -84,6 +91,17 @@ class Model:
     def outputs(self, classes: int) -> int:
         """Return K, the width of the output."""
         return classes
+
+    def samples(self, rng: np.random.Generator, batch_size: int, step: int) -> Samples:
+        """Return the batch of `step` (from 1), where there is no data set; `rng` is the run's, new for each epoch."""
+        return None, None
+
+    def evaluation(self) -> Mapping[str, Samples]:
+        """Return what "train" and, if there is one, "val" loss and accuracy are measured on without a data set."""
+        return {"train": (None, None)}
+
+    def project(self, params: Parameters) -> None:
+        """Put `params` back in place into the set where they are allowed; called after every update."""
 
 
 def on_tape(tape: Tape, params: Parameters, grads: Parameters | None = None) -> dict[str, Tensor]:
