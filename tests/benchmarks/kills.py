@@ -2,7 +2,9 @@
 
     python tests/benchmarks/kills.py --kills 200
 
-Each trial kills the whole process group with SIGKILL at a random moment of its life, start and end included, and then
+Each trial kills the whole process group with SIGKILL at a random moment of its life, start and end included. The moment
+is a number of steps that the files vouch for, and a little later: so the kills fall where they should on a busy machine
+as well. Where so many are there from the beginning, the kill comes while the program starts. Then the trial
 
     opens every run file with plain `h5py.File(path, "r")`, and reads all that it vouches for
     compares the counts with the last ones that were seen in the file before the kill: nothing that was there is gone
@@ -15,6 +17,7 @@ clocks; and the next one begins. The counts go to stdout. tests/sweep/test_kill.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import signal
 import subprocess
@@ -34,8 +37,14 @@ GRID = [
     *["--batch-sizes", "50", "100", "--steps", "120", "--order", "reshuffle", "--kernels", "im2col"],
 ]
 CLOCK = ("time", "created_utc", "content_sha256", "run_state")
-SHORTEST, LONGEST = 1.5, 6.0
-"""Seconds until a kill: from before the first file to after the last."""
+STEPS = 4 * 120
+"""Of the whole grid."""
+
+BEYOND = 1.15
+"""Kills are drawn up to so many times `STEPS`: those that never come let the grid end."""
+
+LATER = 0.3
+"""Seconds, at most, from the step that was drawn to the kill: longer than a run takes to finish its file."""
 
 
 def command(out: Path, *more: str) -> list[str]:
@@ -65,15 +74,17 @@ def content(path: Path) -> dict[str, Any]:
     return found | {"/": attributes}
 
 
-def kill_at(out: Path, seconds: float, *more: str) -> tuple[bool, dict[Path, tuple[int, int]]]:
-    """Begin or go on, and kill after so many seconds; return whether it had ended, and the counts last seen before."""
+def kill_at(out: Path, steps: float, later: float, *more: str) -> tuple[bool, dict[Path, tuple[int, int]]]:
+    """Begin or go on, and kill `later` seconds after so many steps; return whether it had ended, and what was seen."""
     seen: dict[Path, tuple[int, int]] = {}
     with subprocess.Popen(
         command(out, *more), start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
-        deadline = time.monotonic() + seconds
+        deadline = math.inf
         while time.monotonic() < deadline and process.poll() is None:
             seen |= {path: counts(path) for path in out.glob("runs/*.h5")}
+            if deadline == math.inf and sum(done for done, _ in seen.values()) >= steps:
+                deadline = time.monotonic() + later
             time.sleep(0.01)
         ended = process.poll() is not None
         if not ended:
@@ -95,12 +106,17 @@ def look(out: Path, seen: dict[Path, tuple[int, int]]) -> None:
                 raise SystemExit(f"{path} vouches for {now[0]} steps, and not all of them are there")
 
 
-def trial(folder: Path, reference: dict[str, Any], random: np.random.Generator, most: int) -> Counter[str]:
-    """Kill one grid until it ends, at most `most` times; return what was counted."""
+def trial(
+    folder: Path, reference: dict[str, Any], random: np.random.Generator, most: int, start: float
+) -> Counter[str]:
+    """Kill one grid until it ends, at most `most` times; return what was counted. A start takes `start` seconds."""
     out, told = folder / "out", Counter[str]()
     more: list[str] = []
     while told["kills"] < most:
-        ended, seen = kill_at(out, float(random.uniform(SHORTEST, LONGEST)), *more)
+        steps = random.uniform(0, BEYOND * STEPS)
+        there = sum(counts(path)[0] for path in out.glob("runs/*.h5"))
+        later = random.uniform(0, start if there >= steps else LATER)
+        ended, seen = kill_at(out, float(steps), float(later), *more)
         look(out, seen)
         if ended:
             break
@@ -127,11 +143,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     random, told = np.random.default_rng(options.seed), Counter[str]()
     with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder) / "whole"
+        began = time.monotonic()
         subprocess.run(command(whole), check=True, capture_output=True)
+        start = (time.monotonic() - began) / 2
         reference = {path.name: content(path) for path in whole.glob("runs/*.h5")}
         while told["kills"] < options.kills:
             with tempfile.TemporaryDirectory() as place:
-                told += trial(Path(place), reference, random, options.kills - told["kills"])
+                told += trial(Path(place), reference, random, options.kills - told["kills"], start)
             print(f"{told['kills']} kills", file=sys.stderr, flush=True)
     for what, count in told.items():
         print(f"{count:6} {what}")
