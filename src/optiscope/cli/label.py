@@ -33,16 +33,18 @@ def label(
     """
     from optiscope.cli import console, tables
     from optiscope.engine import host_for
+    from optiscope.hooks import discovery
     from optiscope.labels import FILE_NAME, build_analyzers, label_folder
 
     grid = read_folder(out)
     there = tuple(path for path in grid.plugins if Path(path).is_file())
     for path in sorted(set(grid.plugins) - set(there)):
         console.show(console.stderr(), f"The plugin file {path} is not there any more; judging without it.")
+    installed = {plugin.name for plugin in (*discovery.entry_points(), *map(discovery.from_file, there + files))}
     changes: dict[str, Any] = {
         "options": lay_over(grid.options, parse_options(options)),
         "plugins": tuple(dict.fromkeys(there + files)),
-        "block": grid.block + block,
+        "block": (*filter(installed.__contains__, grid.block), *block),
         "strict": strict,
     }
     grid = attrs.evolve(grid, **changes)

@@ -118,7 +118,8 @@ def check_resume(out: Path, held: Mapping[str, Any], asked: Mapping[str, Any]) -
             continue
         if name not in AXES:
             was = grid.get(name)
-            mend = f"give --kernels {was}, or use another --out" if name == "kernels" else "use another --out"
+            again = {"kernels": f"--kernels {was}", "block": f"--no-plugin {' '.join(was or ())}" if was else ""}
+            mend = f"give {again[name]}, or use another --out" if again.get(name) else "use another --out"
             raise UsageError(f"--resume: {name} is {value!r} now and was {was!r} in {out}: {mend}")
         if name == "seeds" and value >= grid[name]:
             continue
