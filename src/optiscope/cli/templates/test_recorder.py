@@ -19,7 +19,9 @@ def test_the_ratio_by_hand() -> None:
 
 def test_gradient_descent_on_a_quadratic(tmp_path: Path) -> None:
     """With curvature 1 a step makes (1 - lr) w of w, so it is lr / (1 - lr) of what is left."""
-    grid = optiscope.GridConfig(model="quadratic", optimizers=["sgd"], batch_sizes=[1], lrs=[0.2], steps=5)
+    grid = optiscope.GridConfig(
+        model="quadratic", optimizers=["sgd"], batch_sizes=[1], lrs=[0.2], steps=5, kernels="im2col"
+    )
     optiscope.characterize(grid, tmp_path / "out", executor="in-process")
     (path,) = (tmp_path / "out" / "runs").glob("*.h5")
     with optiscope.open_run(path) as run:
