@@ -58,23 +58,28 @@ def test_it_shows_hooks_and_a_reason(optiscope, folder):
 
 @pytest.mark.parametrize("width", [40, 60, 120])
 def test_it_fits_the_terminal_and_loses_nothing(optiscope, folder, monkeypatch, width):
-    (folder / "a_plugin_with_quite_a_long_name.py").write_text("raise RuntimeError('a long way to say no ' * 5)\n")
-    whole = optiscope("plugins").out
+    path = folder / f"a_plugin_with_a_{'very_' * 6}long_name.py"
+    path.write_text("from optiscope.hooks import hookimpl\n@hookimpl\ndef on_step(step): pass\n")
+    whole = optiscope("plugins", "--plugin", path).out
     screen = io.StringIO()
     monkeypatch.setattr(console, "stdout", lambda: console.open_console(screen, width))
-    assert optiscope("plugins").code == 0
+    assert optiscope("plugins", "--plugin", path).code == 0
     lines = screen.getvalue().splitlines()
     assert max(map(len, lines)) <= width
     assert "".join(screen.getvalue().split()) == "".join(whole.split())
 
 
-def test_what_a_plugin_prints_is_no_part_of_the_document(optiscope, folder):
+@pytest.mark.parametrize(
+    ("words", "key"), [("plugins", "plugins"), ("label o", "cells"), ("data make i --set synthetic.train=50", "folder")]
+)
+def test_what_a_plugin_prints_is_no_part_of_a_document(optiscope, folder, words, key):
+    assert optiscope("characterize", *ONE).code == 0
     (folder / "loud.py").write_text(
         "from optiscope.hooks import hookimpl\nprint('loud')\n@hookimpl\ndef on_run_start(): pass\n"
     )
-    outcome = optiscope("plugins", "--plugin", "loud.py", "--json")
-    assert "loud" in {state["name"] for state in outcome.document["plugins"]}
-    assert outcome.err == "loud\n"
+    outcome = optiscope(*words.split(), "--plugin", "loud.py", "--json")
+    assert key in outcome.document
+    assert outcome.err.startswith("loud\n")
 
 
 def test_the_variable_blocks_and_is_named(optiscope, monkeypatch):

@@ -1,4 +1,4 @@
-"""A test for each hook, by its name: the docs' example of each kind of piece works, and what observers are told is true.
+"""A test for each hook, by its name: each kind of piece in the docs works, and what observers are told is true.
 
 The run that tells is gradient descent on a quadratic of curvature 1 from w = 1 at lr 0.1, so that w is 0.9^step.
 """

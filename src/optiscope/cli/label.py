@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json as json_module
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,7 +50,8 @@ def label(
         "strict": strict,
     }
     grid = attrs.evolve(grid, **changes)
-    label_folder(out, build_analyzers(host_for(grid), grid.options), order=grid.optimizers).write(out)
+    with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is no result
+        label_folder(out, build_analyzers(host_for(grid), grid.options), order=grid.optimizers).write(out)
     tables.show_verdicts(out, json)
     console.show(console.stderr(), f"Written to {out / FILE_NAME}; draw it again: optiscope report {out}")
 

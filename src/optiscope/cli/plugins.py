@@ -46,7 +46,7 @@ def plugins(
     from optiscope.cli import console
     from optiscope.hooks import create_manager, discovery
 
-    with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints when it is loaded is no result
+    with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is no result
         states = create_manager(files=files, block=block, strict=strict).plugins
     if json:
         console.write_json({"plugins": [attrs.asdict(state) for state in states]})
