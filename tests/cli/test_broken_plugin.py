@@ -68,7 +68,7 @@ def test_each_is_shown_with_its_reason(program):
 
 
 COMMANDS = {
-    "characterize": "characterize --dry-run",
+    "characterize": f"characterize --dry-run {' '.join(GRID)}",
     "label": "label {out}",
     "report": "report {out}",
     "plugins": "plugins",

@@ -8,8 +8,21 @@ from optiscope import open_run
 from optiscope.cli import console
 from optiscope.hooks.discovery import DISABLE
 
-GRID = ["--model", "quadratic", "--batch-sizes", "1", "--lrs", "0.1", "--steps", "5", "--optimizers", "sgd"]
-ONE = [*GRID, "--kernels", "im2col", "--executor", "in-process", "--out", "o"]
+GRID = [
+    "--model",
+    "quadratic",
+    "--batch-sizes",
+    "1",
+    "--lrs",
+    "0.1",
+    "--steps",
+    "5",
+    "--optimizers",
+    "sgd",
+    "--kernels",
+    "im2col",
+]
+ONE = [*GRID, "--executor", "in-process", "--out", "o"]
 
 
 def paragraphs(text):
@@ -109,7 +122,7 @@ def test_what_is_missing_because_of_the_variable_is_said(refused, monkeypatch):
 @pytest.mark.parametrize("executor", ["in-process", "processes"])
 def test_the_variable_reaches_workers_and_run_files(optiscope, folder, monkeypatch, executor):
     monkeypatch.setenv(DISABLE, "gradient-angle,nothing")
-    words = [*GRID, "--kernels", "im2col", "--executor", executor, "--out", "o", "--jobs", "1"]
+    words = [*GRID, "--executor", executor, "--out", "o", "--jobs", "1"]
     assert optiscope("characterize", *words).code == 0
     with open_run(next(folder.glob("o/runs/*.h5"))) as run:
         assert "gradient-angle" not in run.plugins
