@@ -98,7 +98,8 @@ class Common:
     `kernels` names a set of `optiscope.autograd.kernels`; "auto" becomes the fastest when a run is planned.
     `threads` says how many share each batch of a run (see `optiscope.engine.shards`): its bits depend on it.
     `options` maps the name of any piece to its options: `{"adam": {"beta1": 0.8}}`. `plugins` are files of
-    single-file plugins, `block` names of plugins not to load, and `strict` makes a broken one fatal.
+    single-file plugins, `block` names of plugins not to load, and `strict` makes a broken one fatal. What
+    OPTISCOPE_DISABLE_PLUGINS blocks is added to `block` when a run is planned.
 
     `thin` maps a recorder's name to k: of the rows that it declares it takes every k-th. `budget` is the share of a
     training step, in percent, that a recorder may cost: while `thin` is None, whoever starts the run or the grid

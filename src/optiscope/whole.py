@@ -1,6 +1,6 @@
-"""Writing a file whole or not at all, and saying in one sentence why it could not be written.
+"""Writing a file, or a folder of files, whole or not at all, and saying in one sentence why it could not be written.
 
-A file that is being written has another name, and gets its own at the last moment: whoever reads it finds the old one
+What is being written has another name, and gets its own at the last moment: whoever reads it finds the old one
 or the new one, never a part. Imports nothing of ours but the errors.
 """
 
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -50,4 +51,20 @@ def write_whole(path: Path, data: str | bytes) -> None:
         except BaseException:
             with suppress(OSError):
                 temporary.unlink()
+            raise
+
+
+def write_folder(folder: Path, files: Mapping[str, str]) -> None:
+    """Make `folder` with `files` in it, texts by their paths; FileError if it is there already or cannot be made."""
+    if os.path.lexists(folder):
+        raise FileError(f"{folder} is there already: choose another name, or move it away")
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
+    with telling(folder):
+        try:
+            for name, text in files.items():
+                (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+                (temporary / name).write_text(text, encoding="utf-8")
+            temporary.rename(folder)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
             raise

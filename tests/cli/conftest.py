@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ import pytest
 from optiscope import report, sweep
 from optiscope.cli import main
 from optiscope.config import GridConfig
+from optiscope.hooks.discovery import DISABLE
 from optiscope.sweep.progress import CellProgress, GridProgress
 
 
@@ -34,7 +38,7 @@ Command = Callable[..., Outcome]
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Work in an empty folder, with an environment that says nothing about terminals."""
     monkeypatch.chdir(tmp_path)
-    for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "OPTISCOPE_TRACEBACK"):
+    for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "OPTISCOPE_TRACEBACK", DISABLE):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
 
@@ -114,3 +118,29 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeSweep:
     monkeypatch.setattr(sweep, "characterize", pretend)
     monkeypatch.setattr(report, "write_report", lambda out: out / "report.html")
     return pretend
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder on the path of `python` and `program`: packages that lie in it, with their dist-info, are installed."""
+    return tmp_path_factory.mktemp("site")
+
+
+@pytest.fixture(scope="module")
+def python(site: Path) -> Command:
+    """Run Python with arguments."""
+
+    def run(*arguments: object, cwd: Path | None = None) -> Outcome:
+        command = [sys.executable, *map(str, arguments)]
+        env = {**os.environ, "PYTHONPATH": str(site)}
+        done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def program(python: Command) -> Command:
+    """Run `optiscope ARGUMENTS` as a program of its own."""
+    code = "import sys; from optiscope.cli import main; sys.exit(main())"
+    return lambda *arguments, **where: python("-c", code, *arguments, **where)

@@ -10,7 +10,7 @@ import pytest
 import optiscope as package
 from optiscope.cli import app
 
-NESTED = [("data", "fetch"), ("data", "make"), ("data", "verify"), ("file", "info")]
+NESTED = [("data", "fetch"), ("data", "make"), ("data", "verify"), ("file", "info"), ("plugins", "new")]
 COMMANDS = [(), *((name,) for name in app.COMMANDS), *NESTED]
 
 

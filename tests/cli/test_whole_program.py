@@ -137,14 +137,6 @@ def test_resume_refuses_another_grid_by_name(refused, grid):
     assert "--resume: steps is 31 now and was 30" in refused("characterize", *GRID[:7], "31", "--out", grid, "--resume")
 
 
-def test_plugins(optiscope):
-    outcome = optiscope("plugins")
-    assert outcome.code == 0
-    (line,) = (line for line in outcome.out.splitlines() if line.startswith("optiscope-builtin"))
-    assert line.split()[2] == "active"
-    assert "optimizer adam" in line
-
-
 def test_plugins_that_are_blocked_or_broken(optiscope, folder):
     (folder / "broken.py").write_text("raise RuntimeError('no')\n")
     (folder / "mine.py").write_text(

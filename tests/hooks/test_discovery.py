@@ -6,6 +6,7 @@ import pytest
 
 from optiscope.errors import PluginError
 from optiscope.hooks import create_manager, hookimpl
+from optiscope.hooks.discovery import DISABLE
 
 BRINGS = """
 from __future__ import annotations
@@ -113,3 +114,41 @@ def test_a_hook_may_stand_under_another_name():
     host.register(Renames(), "theirs")
     with pytest.raises(PluginError, match="called"):
         host.notify("on_run_start", run=None)
+
+
+@pytest.mark.parametrize(
+    ("value", "blocked"), [("", ()), ("one", ("one",)), (" two , one,,", ("one", "two")), ("One,other", ())]
+)
+def test_the_variable_blocks_those_of_its_names_that_are_there(install, monkeypatch, value, blocked):
+    install(("one", Hears()), ("two", Hears()))
+    monkeypatch.setenv(DISABLE, value)
+    host = create_manager()
+    assert host.blocked == blocked
+    assert {info.name for info in host.active} == {"one", "two"} - set(blocked)
+    assert {state.why for state in host.plugins if state.state == "blocked"} <= {f"by {DISABLE}"}
+
+
+def test_the_variable_blocks_a_file_too_and_says_less_than_the_flag(plugin_file, install, monkeypatch):
+    install(("one", Hears()))
+    monkeypatch.setenv(DISABLE, "theirs,one")
+    host = create_manager(files=[str(plugin_file)], block=["one"])
+    assert {state.name: state.why for state in host.plugins} == {"one": "by --no-plugin", "theirs": f"by {DISABLE}"}
+
+
+def test_a_plugin_that_ends_the_process_when_it_is_loaded_is_broken(install, plugin_file):
+    class Leaves:
+        @hookimpl
+        def optiscope_models(self):
+            sys.exit(3)
+
+    install(("leaves", Leaves()))
+    assert create_manager().plugins[0].why.startswith("SystemExit: 3")
+    plugin_file.write_text("import sys\nsys.exit()")
+    with pytest.raises(PluginError, match=r"'theirs' .* is broken: SystemExit"):
+        load(plugin_file)
+
+
+def test_ctrl_c_while_a_plugin_is_loaded_goes_through(plugin_file):
+    plugin_file.write_text("raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt):
+        load(plugin_file)

@@ -5,7 +5,9 @@ import pytest
 
 from optiscope.autograd.kernels import available
 from optiscope.config import GridConfig
+from optiscope.engine import prepare
 from optiscope.errors import UsageError
+from optiscope.hooks.discovery import DISABLE
 from optiscope.sweep import expand, plan
 
 QUADRATIC = GridConfig(model="quadratic", optimizers=["sgd", "adam"], batch_sizes=[1, 2], steps=3)
@@ -60,6 +62,17 @@ def test_whatever_changes_bits_changes_the_run_id(changes):
 def test_what_changes_no_bits_leaves_the_run_id(changes):
     before = [run.info.run_id for run in plan(QUADRATIC)]
     assert [run.info.run_id for run in plan(attrs.evolve(QUADRATIC, **changes))] == before
+
+
+def test_a_run_has_the_plugins_of_where_it_was_planned(monkeypatch):
+    """A worker on another machine has the configuration, and not the environment."""
+    monkeypatch.setenv(DISABLE, "gradient-angle,not-there")
+    run = plan(attrs.evolve(QUADRATIC, block=["spike-score"]))[0]
+    assert run.config.block == ("gradient-angle", "spike-score")
+    monkeypatch.delenv(DISABLE)
+    there = prepare(run.config)
+    assert there.info == run.info
+    assert "gradient-angle" not in there.signals
 
 
 @pytest.mark.parametrize("numba", [True, False], ids=["as installed", "without numba"])

@@ -4,6 +4,7 @@
     run.py        `main`: run a command, turn whatever ends it into one line and an exit code
     options.py    what several commands ask for: the grid, plugins, --json
     config_file.py  configuration files
+    new_plugin.py  what `optiscope plugins new` writes, from templates/
     console.py    where output goes: results to stdout, everything else to stderr
     live.py       the view of a grid that is running
     tables.py     tables of results

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -73,8 +75,9 @@ def make(
     chosen = parse_options(options)
     if others := sorted(set(chosen) - {data}):
         raise unknown("data set", others[0], [data])
-    dataset = create_manager(files=files, block=block).build("datasets", data, chosen.get(data, {}))
-    folder = make(out, dataset)
+    with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is no result
+        dataset = create_manager(files=files, block=block).build("datasets", data, chosen.get(data, {}))
+        folder = make(out, dataset)
     if json:
         console.write_json({"folder": str(folder)})
     else:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json as json_module
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,20 +35,23 @@ def label(
     """
     from optiscope.cli import console, tables
     from optiscope.engine import host_for
+    from optiscope.hooks import discovery
     from optiscope.labels import FILE_NAME, build_analyzers, label_folder
 
     grid = read_folder(out)
     there = tuple(path for path in grid.plugins if Path(path).is_file())
     for path in sorted(set(grid.plugins) - set(there)):
         console.show(console.stderr(), f"The plugin file {path} is not there any more; judging without it.")
+    installed = {plugin.name for plugin in (*discovery.entry_points(), *map(discovery.from_file, there + files))}
     changes: dict[str, Any] = {
         "options": lay_over(grid.options, parse_options(options)),
         "plugins": tuple(dict.fromkeys(there + files)),
-        "block": grid.block + block,
+        "block": (*filter(installed.__contains__, grid.block), *block),
         "strict": strict,
     }
     grid = attrs.evolve(grid, **changes)
-    label_folder(out, build_analyzers(host_for(grid), grid.options), order=grid.optimizers).write(out)
+    with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is no result
+        label_folder(out, build_analyzers(host_for(grid), grid.options), order=grid.optimizers).write(out)
     tables.show_verdicts(out, json)
     console.show(console.stderr(), f"Written to {out / FILE_NAME}; draw it again: optiscope report {out}")
 

@@ -79,7 +79,9 @@ def prepare(config: RunConfig, host: PluginHost | None = None, images: Images | 
     if host is None:
         host = host_for(config)
     check_options(config, host)
-    config = attrs.evolve(config, kernels=resolve_kernels(config.kernels))
+    # What this process makes of its environment holds for every worker.
+    block = sorted({*config.block, *host.blocked})
+    config = attrs.evolve(config, kernels=resolve_kernels(config.kernels), block=block)
     options = config.options
     lr = {} if config.lr is None else {"lr": config.lr}
     optimizer = host.build("optimizers", config.optimizer, {**options.get(config.optimizer, {}), **lr})

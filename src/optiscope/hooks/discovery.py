@@ -4,6 +4,9 @@ A plugin is a module or an object that carries functions marked with `hookimpl`.
 group "optiscope" (loaded in the order of names, which is the same on every machine) or from a single file. What can
 go wrong silently in pluggy is looked for here: a plugin without any hook, a misspelt hook, a wrapper, a class
 registered in place of an instance.
+
+The variable OPTISCOPE_DISABLE_PLUGINS keeps installed plugins and files from being loaded, as --no-plugin does. It is
+set for a whole shell, or a whole machine, so a name in it that is not there is none of its commands' business.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import importlib.machinery
 import importlib.metadata
 import importlib.util
 import inspect
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,10 +31,15 @@ from optiscope.hooks.markers import PROJECT
 
 State = Literal["active", "blocked", "broken"]
 
+DISABLE = "OPTISCOPE_DISABLE_PLUGINS"
+
 
 @attrs.frozen(kw_only=True)
 class PluginState:
-    """What is known about one plugin. `why` is a sentence for a broken one; `registers` names hooks and pieces."""
+    """What is known about one plugin. `why` says what is wrong with a broken one, and what a blocked one is blocked by.
+
+    `registers` names hooks and pieces.
+    """
 
     name: str
     version: str
@@ -61,10 +70,21 @@ def entry_points() -> Iterator[Candidate]:
         dist = entry.dist
         yield Candidate(
             name=entry.name,
-            version=dist.version if dist else "unknown",
-            origin=f"{dist.name} ({entry.value})" if dist else entry.value,
+            version=_stated(dist, "Version"),
+            origin=f"{_stated(dist, 'Name')} ({entry.value})" if dist else entry.value,
             load=entry.load,
         )
+
+
+def _stated(dist: importlib.metadata.Distribution | None, field: str) -> str:
+    """Return what a package says of itself; "unknown" of one that was removed by half, and has no metadata."""
+    told = dist.metadata if dist else None
+    return told[field] if told and field in told else "unknown"
+
+
+def disabled() -> frozenset[str]:
+    """Return the names in the variable OPTISCOPE_DISABLE_PLUGINS, which are separated by commas."""
+    return frozenset(filter(None, map(str.strip, os.environ.get(DISABLE, "").split(","))))
 
 
 def from_file(path: str) -> Candidate:
@@ -122,7 +142,7 @@ def register(manager: pluggy.PluginManager, candidate: Candidate) -> None:
     _check_hooks(manager, plugin)
     try:
         manager.register(plugin, name=candidate.name)
-    except Exception:
+    except BaseException:
         manager.unregister(name=candidate.name)  # pluggy may have got half way
         raise
 

@@ -50,6 +50,10 @@ OPTION_TYPES: dict[str, tuple[str, tuple[type, ...]]] = {
 """What an option whose annotation is of this name may be, in words and types; other annotations are not looked at."""
 
 
+MISSING = {"broken": "could not be loaded", "blocked": "is blocked"}
+"""What is said of a plugin that may be the one that brings what was not found."""
+
+
 @attrs.frozen
 class Piece:
     """A class or factory that a plugin registered under a name."""
@@ -87,6 +91,11 @@ class PluginHost:
             for state in self._states
             if state.state == "active"
         )
+
+    @property
+    def blocked(self) -> tuple[str, ...]:
+        """The names of the plugins that are there and were not to be loaded, sorted."""
+        return tuple(sorted(state.name for state in self._states if state.state == "blocked"))
 
     def pieces(self, kind: str) -> dict[str, Piece]:
         """Return all pieces of a kind (see `KINDS`) by name; PluginError if two plugins gave one name, of any kind."""
@@ -159,10 +168,8 @@ class PluginHost:
 
     def _unknown(self, kind: str, name: str) -> UsageError:
         error = unknown(KINDS[kind], name, self.pieces(kind))
-        broken = [state.name for state in self._states if state.state == "broken"]
-        if broken:
-            return UsageError(f"{error} (and {', '.join(broken)} could not be loaded: see optiscope plugins)")
-        return error
+        missing = [f"{state.name} {MISSING[state.state]}" for state in self._states if state.state in MISSING]
+        return UsageError(f"{error} (and {', '.join(missing)}: see optiscope plugins)") if missing else error
 
     def _registers(self, state: PluginState) -> tuple[str, ...]:
         if state.state != "active":
@@ -189,7 +196,7 @@ class PluginHost:
         why = ""
         try:
             self._admit(candidate)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a script without a main guard ends the process that imports it
             state, why = "broken", told(error)
             clash = isinstance(error, _ClashError)
             if strict or (asked and not clash):
@@ -206,7 +213,7 @@ class PluginHost:
         discovery.register(self._manager, candidate)
         try:
             brought = {kind: self._collect(kind, candidate.name) for kind in KINDS}
-        except Exception:
+        except BaseException:
             self._manager.unregister(name=candidate.name)
             raise
         for kind, pieces in brought.items():
@@ -241,20 +248,23 @@ def create_manager(
 ) -> PluginHost:
     """Return a host with the installed plugins (`discover`) less those named in `block`, and single-file `files`.
 
+    The names in the variable OPTISCOPE_DISABLE_PLUGINS are blocked too, if there are such plugins; a name in `block`
+    that is no plugin's is a UsageError.
+
     A plugin that cannot be loaded, or cannot say what it brings, is kept as "broken" with the reason, and nothing of
     it runs; with `strict`, or when it was asked for by its file, it is a PluginError. Of two plugins that give one
     name the second is broken; without `strict` the PluginError comes when pieces are looked for.
     """
     installed = list(discovery.entry_points()) if discover else []
     asked = [discovery.from_file(path) for path in files]
-    blocked = set(block)
     names = {candidate.name for candidate in (*installed, *asked)}
-    if missing := blocked - names:
+    blocked = dict.fromkeys(discovery.disabled(), f"by {discovery.DISABLE}") | dict.fromkeys(block, "by --no-plugin")
+    if missing := set(block) - names:
         raise unknown("plugin to block", sorted(missing)[0], names)
     host = PluginHost()
     for candidate in (*installed, *asked):
         if candidate.name in blocked:
-            host._states.append(candidate.state("blocked"))
+            host._states.append(candidate.state("blocked", blocked[candidate.name]))
         else:
             host._load(candidate, strict, asked=candidate in asked)
     return host

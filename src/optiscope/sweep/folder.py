@@ -118,8 +118,7 @@ def check_resume(out: Path, held: Mapping[str, Any], asked: Mapping[str, Any]) -
             continue
         if name not in AXES:
             was = grid.get(name)
-            mend = f"give --kernels {was}, or use another --out" if name == "kernels" else "use another --out"
-            raise UsageError(f"--resume: {name} is {value!r} now and was {was!r} in {out}: {mend}")
+            raise UsageError(f"--resume: {name} is {value!r} now and was {was!r} in {out}: {_mend(name, was)}")
         if name == "seeds" and value >= grid[name]:
             continue
         if name != "seeds" and grid[name] and set(grid[name]) <= set(value):
@@ -131,6 +130,16 @@ def check_resume(out: Path, held: Mapping[str, Any], asked: Mapping[str, Any]) -
         now = asked["plugins"].get(name, "not there")
         if now != version:
             raise UsageError(f"--resume: plugin {name} was {version} in {out} and is {now} now: use another --out")
+
+
+def _mend(name: str, was: Any) -> str:
+    """Return how to go on where the field `name` differs; the two named here may differ without anybody's typing it."""
+    flag = ""
+    if name == "kernels":
+        flag = f"give --kernels {was}, or "
+    elif name == "block" and was and isinstance(was, list):
+        flag = f"give --no-plugin {' '.join(map(str, was))}, or "
+    return f"{flag}use another --out"
 
 
 def _describe(grid: GridConfig, plugins: Iterable[PluginInfo]) -> dict[str, Any]:

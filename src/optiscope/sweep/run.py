@@ -72,7 +72,7 @@ def characterize(
         raise UsageError(f"a worker that is starting called characterize again: {GUARD}")
     host = host_for(grid)
     runs = plan(grid, host)
-    grid = attrs.evolve(grid, kernels=runs[0].config.kernels)
+    grid = attrs.evolve(grid, kernels=runs[0].config.kernels, block=runs[0].config.block)
     analyzers = build_analyzers(host, grid.options)
     options = {"jobs": default_jobs(grid.threads), **grid.options.get(executor, {})}
     if jobs is not None:
