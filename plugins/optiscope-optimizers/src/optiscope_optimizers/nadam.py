@@ -9,7 +9,8 @@ with v_hat = v / (1 - b2^t). The same as `torch.optim.NAdam`. The momentum is wa
 with the default psi it has covered half of the way after 4,250 steps. `optax.nadam` has no warm-up, and b1 throughout.
 Since M_t depends on every step before, it is kept in the state, one number in float64.
 
-Defaults: those of PyTorch; lr 0.002, b1 0.9, b2 0.999, psi 0.004 and e 1e-8. The paper tunes lr, and has b1 0.975.
+Defaults: those of PyTorch; lr 0.002, b1 0.9, b2 0.999, psi 0.004 and e 1e-8. The paper's psi is the
+same, 1/250; it tunes lr.
 
 T. Dozat, "Incorporating Nesterov momentum into Adam", ICLR workshop 2016.
 """

@@ -9,7 +9,7 @@ Bengio et al. keep lr inside v.
 Defaults: as `momentum`.
 
 Y. Bengio, N. Boulanger-Lewandowski, R. Pascanu, "Advances in optimizing recurrent networks", ICASSP 2013, section 3.5.
-I. Sutskever, "Training recurrent neural networks", PhD thesis, University of Toronto, 2013, section 7.2.
+I. Sutskever, "Training recurrent neural networks", PhD thesis, University of Toronto, 2013, chapter 7.
 """
 
 from typing import ClassVar

@@ -5,7 +5,7 @@
 A gradient of exactly zero moves nothing. The same as `optax.sign_sgd`; PyTorch has none. On a quadratic it ends in an
 oscillation of the size of lr whatever lr is, so there is no stable lr to speak of.
 
-Defaults: lr 0.001 is Adam's, which moves by about lr as well; the paper tunes it for each network (1e-4 for ResNet-50).
+Defaults: lr 0.001 is Adam's, which moves by about lr as well; the paper tunes it for each network.
 
 J. Bernstein, Y.-X. Wang, K. Azizzadenesheli, A. Anandkumar, "signSGD: compressed optimisation for non-convex problems",
 ICML 2018, arXiv 1802.04434.
