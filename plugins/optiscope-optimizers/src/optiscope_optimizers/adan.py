@@ -8,7 +8,8 @@
 with m_hat = m / (1 - b1^t), and so on. The paper writes 1 - b for what is b here, and corrects no bias: it begins with
 m = g and n = g^2 instead. This is the authors' program, whose betas are written as here, without its clipping of
 gradients. The decay is decoupled and implicit: it divides. `optax.adan` has 1 - b2 where b2 stands as a factor of x
-and of v_hat, 0.08 in place of 0.92, and one more epsilon, 1e-8, inside the root; PyTorch has no Adan.
+and of v_hat, 0.08 in place of 0.92, an explicit decay, w - lr d w, and one more epsilon, 1e-8, inside the root. PyTorch
+has no Adan.
 
 Defaults: lr 0.001, b1 0.98, b2 0.92, b3 0.99, e 1e-8 and d 0 are those of the authors' program and of optax.
 
