@@ -9,7 +9,7 @@ from optiscope.params import Parameters
 HOST = create_manager()
 
 
-def far(optimizer, curvature, steps=20_000, start=1.0, first=1):
+def far(optimizer, curvature, steps=4000, start=1.0, first=1):
     """How far out on (curvature / 2) w^2 the iterate is after `steps`, or as soon as it is a million times `start`."""
     params = Parameters.from_arrays({"w": [start]}, np.float64)
     state = optimizer.init(params)
