@@ -3,6 +3,8 @@ import pytest
 from optiscope_optimizers import AdamW, Muon
 from optiscope_optimizers.muon import COEFFICIENTS, orthogonalised
 
+import optiscope
+from optiscope.config import RunConfig
 from optiscope.params import Parameters
 
 
@@ -89,3 +91,11 @@ def test_a_gradient_of_zero_moves_nothing_but_by_the_decay():
     muon = Muon(lr=0.5, weight_decay=0.5)
     muon.update(params, params.zeros(), muon.init(params), 1)
     np.testing.assert_array_equal(params.flat, np.full(8, 0.75, np.float32))
+
+
+def test_a_network_learns():
+    """Guessing among ten classes costs ln 10 = 2.3."""
+    config = RunConfig(optimizer="muon", lr=0.005, batch_size=32, train_samples=320, steps=40)
+    result = optiscope.train(config)
+    assert result.status == "completed"
+    assert result.epochs[-1].train_loss < 1.5
