@@ -42,9 +42,9 @@ def test_links_lead_somewhere(page: str) -> None:
 
 
 def test_the_optimizer_of_the_readme_is_a_plugin_that_steps(tmp_path: Path) -> None:
-    path = tmp_path / "sign_sgd.py"
+    path = tmp_path / "sign_descent.py"
     path.write_text(blocks("python")[1])
-    optimizer = create_manager(files=[str(path)]).build("optimizers", "sign-sgd", {"lr": 0.5})
+    optimizer = create_manager(files=[str(path)]).build("optimizers", "sign-descent", {"lr": 0.5})
     params = Parameters.from_arrays({"w": [1.0, 2.0, 3.0]})
     grads = Parameters.from_arrays({"w": [10.0, 0.0, -0.1]})
     optimizer.update(params, grads, optimizer.init(params), 1)
