@@ -197,6 +197,23 @@ def test_a_schedule_sets_the_rate_before_each_update():
     assert rates == pytest.approx([0.4 / math.sqrt(step) for step in range(1, 5)])
 
 
+def test_a_look_ahead_sees_the_rate_of_its_step():
+    """Also at the first step, and in a run that is taken up: the rate is set before anything is asked of a step."""
+    seen = []
+
+    @attrs.define(kw_only=True)
+    class Looks(SGD):
+        name = "looks"
+
+        def evaluation_params(self, params, state):
+            seen.append(self.lr)
+            return params
+
+    config = RunConfig(model="quadratic", optimizer="looks", lr=0.4, steps=4, schedule="inverse-sqrt")
+    train(prepare(config, host_with(brings("optimizers", Looks))))
+    assert seen == pytest.approx([0.4 / math.sqrt(step) for step in range(1, 5)])
+
+
 @attrs.define(kw_only=True)
 class Fails(Optimizer):
     name = "fails"

@@ -57,6 +57,9 @@ class Trainer:
     def forward(self, step: int) -> Pass:
         """Run the model on the batch of `step` (from 1)."""
         images, labels = self._batch(step)
+        with blamed(self._run.host, "schedules", self._run.config.schedule, step):
+            factor = self._run.schedule.factor(step, self._run.info.steps)
+            self._run.optimizer.lr = self._run.info.lr * factor  # a look-ahead may depend on it
         with self._optimizer(step):
             where = self._run.optimizer.evaluation_params(self.params, self.state)
         with self._model(step):
@@ -82,9 +85,6 @@ class Trainer:
     def update(self, step: int) -> float:
         """Take the optimizer's step; return the learning rate that was in force."""
         run = self._run
-        with blamed(run.host, "schedules", run.config.schedule, step):
-            factor = run.schedule.factor(step, run.info.steps)
-            run.optimizer.lr = run.info.lr * factor
         with self._optimizer(step):
             returned: Any = run.optimizer.update(self.params, self.grads, self.state, step)  # type: ignore[func-returns-value]
             if returned is not None:

@@ -1,7 +1,7 @@
 """Learning-rate schedules: the factor by which the base learning rate is multiplied at each step.
 
 A schedule is a frozen attrs class with its options and one function, `factor(step, steps)`. The host sets
-`optimizer.lr = base * factor` before every update, so an optimizer never knows of schedules, and the learning rate that
+`optimizer.lr = base * factor` before every step, so an optimizer never knows of schedules, and the learning rate that
 is recorded is the one that was used. Factors are above zero at every step, as a learning rate must be.
 """
 
