@@ -135,9 +135,10 @@ def test_a_run_that_was_killed_while_its_finished_file_was_made_is_not_taken_for
     def killed(_):
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(image, "check", killed)
-        optiscope.characterize(GRID, tmp_path, executor="in-process")
+        with pytest.raises(KeyboardInterrupt):
+            optiscope.characterize(GRID, tmp_path, executor="in-process")
     (path,) = files(tmp_path)
     assert verify(path).intact is None
     seen = []

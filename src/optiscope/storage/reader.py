@@ -239,12 +239,19 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     return Run(Path(path))
 
 
+def check_there(path: Path) -> None:
+    """Raise FileError unless `path` is a file."""
+    if path.is_dir():
+        raise FileError(f"{path} is a folder: give one run file, as they lie in the folder 'runs' of a grid")
+    if not path.is_file():
+        raise FileError(f"there is no run file {path}: give the path of an existing .h5 file")
+
+
 def open_h5(path: Path) -> h5py.File:
     """Open with plain `r`, and without locks where the file system or another handle will not have them."""
     import h5py
 
-    if not path.is_file():
-        raise FileError(f"there is no run file {path}: give the path of an existing .h5 file")
+    check_there(path)
     try:
         return h5py.File(path, "r")
     except OSError:
