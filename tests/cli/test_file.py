@@ -82,6 +82,33 @@ def test_a_missing_folder_is_named_with_what_to_do(optiscope, runs):
     )
 
 
+@pytest.mark.parametrize("more", [[], ["--json"]])
+@pytest.mark.parametrize(
+    ("attribute", "value"),
+    [
+        ("config_json", "[]"),
+        ("config_json", '{"steps": 1}'),
+        ("config_json", "null"),
+        ("wall_time", "long"),
+        ("wall_time", [1.0, 2.0]),
+        ("why", [1, 2]),
+        ("first_bad_step", "x"),
+    ],
+)
+def test_info_of_a_file_that_makes_no_sense_is_one_sentence(optiscope, runs, attribute, value, more):
+    with h5py.File(runs[0], "r+") as file:
+        file.attrs[attribute] = value
+    outcome = optiscope("file", "info", runs[0], *more)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith(f"optiscope: {runs[0]} is damaged (")
+
+
+def test_info_of_a_run_whose_duration_was_lost_is_json_all_the_same(optiscope, runs):
+    with h5py.File(runs[0], "r+") as file:
+        file.attrs["wall_time"] = np.nan
+    assert optiscope("file", "info", runs[0], "--json").document["wall_time"] is None
+
+
 def test_info_keeps_the_whole_run_id_on_a_narrow_terminal(optiscope, runs, monkeypatch):
     from optiscope.cli import console
 

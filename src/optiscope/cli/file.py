@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,11 +31,11 @@ def info(
     """
     from optiscope.cli import console, tables
     from optiscope.report import observer_rows
-    from optiscope.storage import open_run
+    from optiscope.storage import guard, open_run
     from optiscope.storage.files import holder
 
-    with open_run(path) as run:
-        config = run.config
+    with open_run(path) as run, guard.reading(path):
+        config, wall_time = run.config, run.attrs.get("wall_time", math.nan)
         facts: dict[str, Any] = {
             "run_id": run.run_id,
             "status": run.status,
@@ -45,8 +46,8 @@ def info(
             "epochs": run.n_epochs,
             **{name: config[name] for name in ("optimizer", "batch_size", "lr", "seed", "model", "data")},
             **{name: config["config"][name] for name in ("kernels", "threads")},
-            "blas": config.get("blas", {}),
-            "wall_time": run.attrs.get("wall_time"),
+            "blas": dict(config.get("blas", {})),
+            "wall_time": wall_time if math.isfinite(wall_time) else None,
             "observer_time": run.observer_time,
             "signals": {
                 "step": list(run.steps),
@@ -61,12 +62,11 @@ def info(
     signals = {f"signals of {name}": ", ".join(names) for name, names in facts.pop("signals").items()}
     blas, order = facts["blas"], ("name", "version", "architecture", "threads")
     facts["blas"] = ", ".join(f"{name} {blas[name]}" for name in order if blas.get(name))
-    wall_time = facts["wall_time"]
-    rows = [row.words for row in observer_rows([(facts.pop("observer_time"), wall_time or 0.0)])]
+    rows = [row.words for row in observer_rows([(facts.pop("observer_time"), facts["wall_time"] or 0.0)])]
     times = {f"time of {name}": f"{took}, {share} of the run" for name, took, share in rows}
     if facts["status"] == "running" and not facts["writer"]:
         facts["why"] = "nobody writes it any more: --resume goes on with it, 'optiscope file recover' ends it"
-    facts["wall_time"] = "" if wall_time is None else f"{wall_time:.3g} s"
+    facts["wall_time"] = "" if facts["wall_time"] is None else f"{wall_time:.3g} s"
     table = tables.plain_table("what", "value")
     table.show_header = False
     for name, value in (facts | times | signals).items():
