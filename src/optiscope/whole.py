@@ -24,6 +24,9 @@ _MEND = {
     errno.EROFS: "choose a folder that you may write to",
     errno.ENOTDIR: "choose another folder: a file is in the way",
     errno.EEXIST: "choose another folder: a file is in the way",
+    errno.ENOENT: "make its folder first, or check the path",
+    errno.EISDIR: "choose another name: a folder is in the way",
+    errno.ENAMETOOLONG: "choose a shorter name",
 }
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import sys
 
 import h5py
 import numpy as np
@@ -50,10 +51,72 @@ def test_verify_exits_with_2_for_what_is_damaged(optiscope, out, runs):
     outcome = optiscope("file", "verify", out)
     assert outcome.code == 2
     assert outcome.err == (
-        "optiscope: 2 of 3 files are damaged: see what 'optiscope file recover' can save, or run them again\n"
+        "optiscope: 2 of 3 files are damaged or cannot be read: "
+        "see what 'optiscope file recover' can save, or run them again\n"
     )
+    assert [line.split()[1] for line in outcome.out.splitlines()[1:]] == ["damaged", "intact", "unreadable"]
     assert "has SHA-256" in outcome.out
     assert "is not an HDF5 file" in outcome.out
+
+
+@pytest.mark.parametrize("command", ["info", "verify", "recover", "export"])
+def test_a_file_that_is_not_there_is_bad_input(optiscope, runs, command):
+    more = ["--to", "table.csv"] if command == "export" else []
+    outcome = optiscope("file", command, "missing.h5", *more)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err == "optiscope: there is no run file missing.h5: give the path of an existing .h5 file\n"
+
+
+@pytest.mark.parametrize("command", ["info", "recover", "export"])
+def test_a_folder_is_not_a_run_file(optiscope, out, command):
+    more = ["--to", "table.csv"] if command == "export" else []
+    outcome = optiscope("file", command, out, *more)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith(f"optiscope: {out} is a folder: give one run file")
+
+
+def test_a_missing_folder_is_named_with_what_to_do(optiscope, runs):
+    outcome = optiscope("file", "export", runs[0], "--to", "missing/x.csv")
+    assert outcome.err == (
+        "optiscope: cannot write missing/x.csv (No such file or directory): make its folder first, or check the path\n"
+    )
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+@pytest.mark.parametrize(
+    ("attribute", "value"),
+    [
+        ("config_json", "[]"),
+        ("config_json", '{"steps": 1}'),
+        ("config_json", "null"),
+        ("wall_time", "long"),
+        ("wall_time", [1.0, 2.0]),
+        ("why", [1, 2]),
+        ("first_bad_step", "x"),
+    ],
+)
+def test_info_of_a_file_that_makes_no_sense_is_one_sentence(optiscope, runs, attribute, value, more):
+    with h5py.File(runs[0], "r+") as file:
+        file.attrs[attribute] = value
+    outcome = optiscope("file", "info", runs[0], *more)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith(f"optiscope: {runs[0]} is damaged (")
+
+
+def test_info_of_a_run_whose_duration_was_lost_is_json_all_the_same(optiscope, runs):
+    with h5py.File(runs[0], "r+") as file:
+        file.attrs["wall_time"] = np.nan
+    assert optiscope("file", "info", runs[0], "--json").document["wall_time"] is None
+
+
+def test_info_keeps_the_whole_run_id_on_a_narrow_terminal(optiscope, runs, monkeypatch):
+    from optiscope.cli import console
+
+    monkeypatch.setattr(console, "stdout", lambda: console.open_console(sys.stdout, width=40))
+    said = optiscope("file", "info", runs[0]).out
+    assert "…" not in said
+    assert "".join(line[said.index(runs[0].stem[:5]) :].strip() for line in said.splitlines()[:2]) == runs[0].stem
+    assert max(map(len, said.splitlines())) <= 40
 
 
 def test_verify_of_an_empty_folder_is_no_success(optiscope, folder):

@@ -131,6 +131,7 @@ def test_cut_anywhere_in_its_end_there_is_the_live_file_or_the_finished_one(
 
     def look(path):
         with open_run(path) as run:
+            assert (run.status == "completed") is ("content_sha256" in run.attrs)
             return run.status, run.n_steps
 
     for name in ("fsync", "open", "close", "posix_fallocate", "pwrite"):

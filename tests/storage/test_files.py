@@ -87,7 +87,7 @@ def test_no_room_for_the_compressed_file_leaves_the_live_one_complete(make, kit,
     with pytest.raises(FileError, match="free some space"):
         run.writer.finish(kit.result(run.info, 33))
     with open_run(run.path) as found:
-        assert (found.n_steps, found.status) == (33, "completed")
+        assert (found.n_steps, found.status) == (33, "running")
     assert os.listdir(run.path.parent) == ["run.h5"]
 
 

@@ -102,7 +102,7 @@ def newer(path):
     ("write", "said"),
     [
         (lambda path: None, "there is no run file"),
-        (lambda path: path.mkdir(), "there is no run file"),
+        (lambda path: path.mkdir(), "is a folder: give one run file"),
         (lambda path: path.write_text("not HDF5"), "not an HDF5 file, or is damaged"),
         (lambda path: path.write_bytes(b""), "not an HDF5 file, or is damaged"),
         (foreign, "an HDF5 file, but not a run file of optiscope"),

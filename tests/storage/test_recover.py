@@ -9,6 +9,7 @@ import pytest
 
 from optiscope.errors import FileError, UsageError
 from optiscope.storage import RunWriter, checkpoint, open_run, recover, verify
+from optiscope.storage.files import holder
 
 
 def left(make, steps=60):
@@ -77,6 +78,30 @@ def test_a_run_that_is_being_written_is_left_alone(make):
     with pytest.raises(FileError, match=rf"another process is writing .* \(process {os.getpid()} on"):
         recover(run.path)
     assert verify(run.path).intact is None
+
+
+@pytest.mark.parametrize("to", [None, "saved.h5"])
+def test_a_run_that_is_being_written_is_not_copied_either_and_a_link_hides_it_not(make, tmp_path, to):
+    run = make(60)
+    (tmp_path / "link.h5").symlink_to(run.path)
+    assert holder(tmp_path / "link.h5").startswith(f"process {os.getpid()}")
+    for path in (tmp_path / "link.h5", run.path):
+        with pytest.raises(FileError, match=rf"another process is writing .* \(process {os.getpid()} on"):
+            recover(path, to and tmp_path / to)
+    assert not (tmp_path / "saved.h5").exists()
+    assert (tmp_path / "link.h5").is_symlink()
+
+
+def test_a_damaged_file_is_not_replaced_whatever_its_place_is_called(make, kit, tmp_path, monkeypatch):
+    run = finish(make, kit)
+    flip_in(run.path, "step/loss")
+    before = run.path.read_bytes()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link.h5").symlink_to(run.path)
+    for place in (run.path, "run.h5", tmp_path / ".." / tmp_path.name / "run.h5", "link.h5"):
+        with pytest.raises(UsageError, match="a damaged file is not replaced"):
+            recover(run.path, place)
+    assert run.path.read_bytes() == before
 
 
 def test_what_is_whole_has_nothing_to_recover(make, kit):

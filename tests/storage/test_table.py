@@ -40,6 +40,10 @@ def test_groups_that_make_no_table_are_named(run):
     assert groups(found) == ["step", "probe", "epoch", "plugins/third-party"]
     with pytest.raises(UsageError, match=r"unknown group of .*'stop': did you mean 'step'"):
         found.columns("stop")
+    assert list(found.columns("/step/")) == list(found.columns("step"))
+    for name in ("", "/", "..", "step/loss", "plugins"):
+        with pytest.raises(UsageError, match="unknown group of"):
+            found.columns(name)
     with pytest.raises(UsageError, match="plugins/third-party has the schedules epoch, step_1, step_7"):
         found.columns("plugins/third-party")
 

@@ -84,6 +84,18 @@ def test_overwrite_clears_what_is_ours_and_nothing_else(tmp_path):
     assert left == ["grid.json", "notes.txt"]
 
 
+@pytest.mark.parametrize(
+    "axes", [{"seeds": "one"}, {"seeds": None}, {"optimizers": 3}, {"lrs": {}}, {"batch_sizes": None}]
+)
+def test_a_record_of_other_types_is_one_sentence(tmp_path, axes):
+    out = begun(tmp_path)
+    record = json.loads((out / "grid.json").read_text())
+    record["grid"] |= axes
+    (out / "grid.json").write_text(json.dumps(record))
+    with pytest.raises(UsageError, match="is missing or damaged"):
+        open_folder(out, GRID, PLUGINS, resume=True)
+
+
 @pytest.mark.parametrize("flags", [{}, {"resume": True}])
 def test_a_damaged_record_is_one_sentence(tmp_path, flags):
     out = begun(tmp_path)

@@ -13,7 +13,7 @@ import pytest
 import optiscope
 from optiscope.config import GridConfig
 from optiscope.errors import FileError
-from optiscope.storage import checkpoint, open_grid, verify
+from optiscope.storage import checkpoint, image, open_grid, verify
 from optiscope.sweep.folder import held
 
 SMALL = {"synthetic": {"train": 100, "test": 20}}
@@ -129,6 +129,22 @@ def test_a_checkpoint_that_outlived_its_run_is_removed(tmp_path):
     left.write_bytes(b"left")
     optiscope.characterize(GRID, tmp_path, executor="in-process", resume=True)
     assert not left.exists()
+
+
+def test_a_run_that_was_killed_while_its_finished_file_was_made_is_not_taken_for_finished(tmp_path, monkeypatch):
+    def killed(_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(image, "check", killed)
+        with pytest.raises(KeyboardInterrupt):
+            optiscope.characterize(GRID, tmp_path, executor="in-process")
+    (path,) = files(tmp_path)
+    assert verify(path).intact is None
+    seen = []
+    optiscope.characterize(GRID, tmp_path, executor="in-process", resume=True, on_progress=seen.append)
+    assert said(seen) == [f"{path.stem}: taken up after step 20, 4 steps computed again"]
+    assert verify(path).intact
 
 
 def test_a_second_process_is_told_who_works_in_the_folder(tmp_path):

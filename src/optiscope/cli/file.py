@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,15 +29,13 @@ def info(
 
       optiscope file info OUT/runs/NAME.h5
     """
-    from rich.table import Table
-
-    from optiscope.cli import console
+    from optiscope.cli import console, tables
     from optiscope.report import observer_rows
-    from optiscope.storage import open_run
+    from optiscope.storage import guard, open_run
     from optiscope.storage.files import holder
 
-    with open_run(path) as run:
-        config = run.config
+    with open_run(path) as run, guard.reading(path):
+        config, wall_time = run.config, run.attrs.get("wall_time", math.nan)
         facts: dict[str, Any] = {
             "run_id": run.run_id,
             "status": run.status,
@@ -47,8 +46,8 @@ def info(
             "epochs": run.n_epochs,
             **{name: config[name] for name in ("optimizer", "batch_size", "lr", "seed", "model", "data")},
             **{name: config["config"][name] for name in ("kernels", "threads")},
-            "blas": config.get("blas", {}),
-            "wall_time": run.attrs.get("wall_time"),
+            "blas": dict(config.get("blas", {})),
+            "wall_time": wall_time if math.isfinite(wall_time) else None,
             "observer_time": run.observer_time,
             "signals": {
                 "step": list(run.steps),
@@ -63,13 +62,13 @@ def info(
     signals = {f"signals of {name}": ", ".join(names) for name, names in facts.pop("signals").items()}
     blas, order = facts["blas"], ("name", "version", "architecture", "threads")
     facts["blas"] = ", ".join(f"{name} {blas[name]}" for name in order if blas.get(name))
-    wall_time = facts["wall_time"]
-    rows = [row.words for row in observer_rows([(facts.pop("observer_time"), wall_time or 0.0)])]
+    rows = [row.words for row in observer_rows([(facts.pop("observer_time"), facts["wall_time"] or 0.0)])]
     times = {f"time of {name}": f"{took}, {share} of the run" for name, took, share in rows}
     if facts["status"] == "running" and not facts["writer"]:
         facts["why"] = "nobody writes it any more: --resume goes on with it, 'optiscope file recover' ends it"
-    facts["wall_time"] = "" if wall_time is None else f"{wall_time:.3g} s"
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
+    facts["wall_time"] = "" if facts["wall_time"] is None else f"{wall_time:.3g} s"
+    table = tables.plain_table("what", "value")
+    table.show_header = False
     for name, value in (facts | times | signals).items():
         if value != "":
             table.add_row(name.replace("_", " "), str(value))
@@ -84,7 +83,7 @@ def verify(
 ) -> None:
     """Compare finished run files with the checksum that was stored at their end.
 
-    Whoever finds one that is not as it was written exits with 2.
+    A file that is not as it was written, or that cannot be read, makes the exit code 2.
 
     For example:
 
@@ -94,26 +93,31 @@ def verify(
     from optiscope.cli import console, tables
     from optiscope.storage import Verification, open_grid
     from optiscope.storage import verify as verify_file
+    from optiscope.storage.reader import check_there
 
-    found = []
+    for place in paths:
+        if not place.is_dir():
+            check_there(place)
+    found: list[tuple[str, Verification]] = []
     for path in (file for place in paths for file in (_in(open_grid(place)) if place.is_dir() else [place])):
         try:
-            found.append(verify_file(path))
+            each = verify_file(path)
+            found.append((STATES[each.intact], each))
         except FileError as error:
-            found.append(Verification(path=path, intact=False, why=str(error)))
+            found.append((UNREADABLE, Verification(path=path, intact=False, why=str(error))))
     if not found:
         raise UsageError(f"there are no run files in {', '.join(map(str, paths))}: give an output folder, or files")
     if json:
-        console.write_json({"files": [{"path": str(f.path), "intact": f.intact, "why": f.why} for f in found]})
+        console.write_json({"files": [{"path": str(f.path), "intact": f.intact, "why": f.why} for _, f in found]})
     else:
         table = tables.plain_table("file", "state", "why")
-        for each in found:
-            table.add_row(str(each.path), STATES[each.intact], "" if each.intact else each.why)
+        for state, each in found:
+            table.add_row(str(each.path), state, "" if each.intact else each.why)
         console.show(console.stdout(), table)
-    damaged = sum(each.intact is False for each in found)
-    if damaged:
+    bad = sum(each.intact is False for _, each in found)
+    if bad:
         raise FileError(
-            f"{damaged} of {len(found)} files {'is' if damaged == 1 else 'are'} damaged: "
+            f"{bad} of {len(found)} files {'is' if bad == 1 else 'are'} damaged or cannot be read: "
             "see what 'optiscope file recover' can save, or run them again"
         )
 
@@ -151,7 +155,7 @@ def export(
     path: Annotated[Path, Parameter(help="A run file; it may still be written.")],
     /,
     *,
-    to: Annotated[Path, Parameter(help="The table to write: NAME.csv or NAME.parquet.")],
+    to: Annotated[Path, Parameter(help="The table to write or replace: NAME.csv or NAME.parquet.")],
     group: Annotated[str, Parameter(help="step, probe, epoch or plugins/NAME.")] = "step",
 ) -> None:
     """Write the signals of a run as a table that other tools read, a row a step.
@@ -170,6 +174,8 @@ def export(
 
 
 STATES = {True: "intact", None: "not ended", False: "damaged"}
+UNREADABLE = "unreadable"
+"""Of what is no run file, or has a newer schema, it cannot be said whether it is damaged."""
 
 
 def _in(grid: Grid) -> list[Path]:

@@ -43,6 +43,7 @@ REMEDIES = {
     errno.ENOTDIR: "choose a path that is not below a file",
     errno.EISDIR: "name a file, not a folder",
     errno.EEXIST: "choose another name",
+    errno.ENAMETOOLONG: "choose a shorter name",
 }
 """How to mend what the operating system refused; anything else from it is unexpected."""
 

@@ -97,7 +97,7 @@ def _sync_folder(folder: Path) -> None:
 def holder(path: Path) -> str:
     """Return who has the right to write `path` now ("process 12 on host"); empty where nobody has."""
     with suppress(OSError):
-        descriptor = os.open(_lock_of(path), os.O_RDWR)
+        descriptor = os.open(_lock_of(path.resolve()), os.O_RDWR)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

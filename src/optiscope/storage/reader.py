@@ -108,7 +108,7 @@ class Run:
     def config(self) -> dict[str, Any]:
         """What the run is: the fields of `RunInfo` as plain values."""
         with guard.reading(self.path):
-            config: dict[str, Any] = dict(json.loads(self.attrs["config_json"]))
+            config: dict[str, Any] = dict(json.loads(self.attrs["config_json"], parse_constant=str))
             return config
 
     @property
@@ -239,12 +239,19 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     return Run(Path(path))
 
 
+def check_there(path: Path) -> None:
+    """Raise FileError unless `path` is a file."""
+    if path.is_dir():
+        raise FileError(f"{path} is a folder: give one run file, as they lie in the folder 'runs' of a grid")
+    if not path.is_file():
+        raise FileError(f"there is no run file {path}: give the path of an existing .h5 file")
+
+
 def open_h5(path: Path) -> h5py.File:
     """Open with plain `r`, and without locks where the file system or another handle will not have them."""
     import h5py
 
-    if not path.is_file():
-        raise FileError(f"there is no run file {path}: give the path of an existing .h5 file")
+    check_there(path)
     try:
         return h5py.File(path, "r")
     except OSError:
@@ -267,6 +274,9 @@ _EXPECTED: dict[str, type] = {
 }
 """Attributes of the root that readers rely on."""
 
+_AT_THE_END: dict[str, type] = {"why": str, "first_bad_step": int, "wall_time": float, "digest": str}
+"""Those that only a finished file has."""
+
 
 def check_ours(path: Path, found: Mapping[str, Any], file: h5py.File) -> None:
     """Raise FileError unless the root attributes `found` are those of a run file that this version reads."""
@@ -278,8 +288,8 @@ def check_ours(path: Path, found: Mapping[str, Any], file: h5py.File) -> None:
             f"{path} has schema version {version} and this optiscope knows {schema.SCHEMA_VERSION}: "
             "install a newer optiscope to read it"
         )
-    for name, kind in _EXPECTED.items():
-        if not isinstance(found.get(name), kind):
+    for name, kind in (_EXPECTED | _AT_THE_END).items():
+        if not isinstance(found.get(name), kind) and (name in _EXPECTED or name in found):
             raise guard.damaged(path, f"the attribute {name} is missing or not of type {kind.__name__}")
 
 

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from optiscope.errors import FileError, UsageError
 from optiscope.storage import checkpoint, files, guard, image, schema
-from optiscope.storage.reader import check_ours, counts, every_of, open_h5
+from optiscope.storage.reader import check_ours, check_there, counts, every_of, open_h5
 from optiscope.whole import telling
 
 if TYPE_CHECKING:
@@ -54,19 +54,24 @@ def recover(path: str | os.PathLike[str], to: str | os.PathLike[str] | None = No
     be saved, where another process is writing, or where `to` exists or cannot be written.
     """
     path = Path(path)
+    if path.is_symlink():
+        path = path.resolve()  # beside the file itself lies its lock
     target = path if to is None else Path(to)
-    if not path.is_file():
-        raise FileError(f"there is no run file {path}: give the path of an existing .h5 file")
-    if target != path and target.exists():
-        raise FileError(f"{target} exists: choose another name")
+    check_there(path)
+    in_place = target.resolve() == path.resolve()
+    if not in_place:
+        if target.exists():
+            raise FileError(f"{target} exists: choose another name")
+        if who := files.holder(path):
+            raise FileError(f"another process is writing {path} ({who}): wait for it to end")
     with telling(target):
         lock = files.Lock(target)
         try:
-            found, datasets, root, values = _salvage(path, in_place=to is None)
+            found, datasets, root, values = _salvage(path, in_place)
             with guard.reading(path):
                 data = image.build_finished(datasets, root, values)
             files.publish(target, data, image.check)
-            if to is None:
+            if in_place:
                 checkpoint.remove(checkpoint.path_of(path))
         finally:
             lock.release()

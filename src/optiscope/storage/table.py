@@ -30,9 +30,10 @@ FORMATS = (".csv", ".parquet")
 
 def columns(run: Run, group: str = "step") -> Columns:
     """Return the table of a group; see `Run.columns`."""
-    names = run.names(group)
-    if not names:
+    group = group.strip("/")
+    if group not in groups(run):
         raise unknown(f"group of {run.path}", group, groups(run))
+    names = run.names(group)
     with guard.reading(run.path):
         items = {name: guard.dataset(run.h5, run.path, f"{group}/{name}") for name in names}
         growing = {name: item for name, item in items.items() if item.attrs.get("every") is not None}

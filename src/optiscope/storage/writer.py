@@ -268,10 +268,10 @@ class RunWriter:
         FileError where there is no room for the compressed file: the live one, complete, then stays in its place.
         """
         self._check_open()
-        self._status = schema.STATUS_CODES[result.status]
         self._stored = (0, 0)
         try:
             self._commit()
+            self._status = schema.STATUS_CODES[result.status]  # the live file never has it: it is not the end yet
             root = {
                 **self._root,
                 "why": result.why,

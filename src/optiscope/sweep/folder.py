@@ -103,7 +103,11 @@ def _held(out: Path) -> dict[str, dict[str, Any]]:
     path = out / GRID
     try:
         held = json.loads(path.read_text())
-        return {"grid": dict(held["grid"]), "plugins": dict(held["plugins"])}
+        grid, plugins = dict(held["grid"]), dict(held["plugins"])
+        for name in AXES:
+            if not isinstance(grid[name], int if name == "seeds" else list):
+                raise TypeError(name)
+        return {"grid": grid, "plugins": plugins}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
             f"{path} is missing or damaged: --resume cannot tell what was begun, use --overwrite"
@@ -121,10 +125,11 @@ def check_resume(out: Path, held: Mapping[str, Any], asked: Mapping[str, Any]) -
             raise UsageError(f"--resume: {name} is {value!r} now and was {was!r} in {out}: {_mend(name, was)}")
         if name == "seeds" and value >= grid[name]:
             continue
-        if name != "seeds" and grid[name] and set(grid[name]) <= set(value):
+        if name != "seeds" and grid[name] and all(was in value for was in grid[name]):
             continue
         raise UsageError(
-            f"--resume: {name} may grow but not lose or replace values, and was {grid[name]!r} in {out}, not {value!r}"
+            f"--resume: {name} may grow but not lose or replace values, and was {grid[name]!r} in {out}, "
+            f"not {value!r}: use another --out"
         )
     for name, version in versions.items():
         now = asked["plugins"].get(name, "not there")
