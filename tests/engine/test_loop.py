@@ -210,7 +210,7 @@ def test_a_look_ahead_sees_the_rate_of_its_step():
             return params
 
     config = RunConfig(model="quadratic", optimizer="looks", lr=0.4, steps=4, schedule="inverse-sqrt")
-    train(prepare(config, host_with(brings("optimizers", Looks))))
+    train(config, host_with(brings("optimizers", Looks)))
     assert seen == pytest.approx([0.4 / math.sqrt(step) for step in range(1, 5)])
 
 

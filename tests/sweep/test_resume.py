@@ -17,7 +17,7 @@ from optiscope.storage import checkpoint, image, open_grid, verify
 from optiscope.sweep.folder import held
 
 SMALL = {"synthetic": {"train": 100, "test": 20}}
-GRID = GridConfig(optimizers=["adam"], batch_sizes=[20], steps=24, options=SMALL)
+GRID = GridConfig(optimizers=["adam"], batch_sizes=[20], steps=24, kernels="im2col", options=SMALL)
 PROGRAM = str(Path(sys.executable).parent / "optiscope")
 
 STOPPING = """
