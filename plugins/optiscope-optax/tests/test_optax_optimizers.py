@@ -111,8 +111,9 @@ def test_it_steps_as_optax_does(name, theirs):
     np.testing.assert_allclose(kept["0.mu.first.weight"], state[0].mu["first.weight"], rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-6), (np.float64, 1e-12)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-5), (np.float64, 1e-12)])
 def test_adam_is_the_built_in_one(dtype, tolerance):
+    """In float32 optax rounds 1 - b2^t there, which is 6e-5 of it in the first step, and half of that in its root."""
     params = start(dtype)
     (found, state), (expected, _) = (
         stepped(each, params, 200) for each in (CLASSES["optax:adam"](lr=0.05), Adam(lr=0.05))
@@ -150,7 +151,7 @@ def test_the_options_are_those_of_the_function_with_their_defaults():
     ("name", "options", "sentence"),
     [
         ("optax:lion", {}, "optax:lion has no default for lr: give it one with --set optax:lion.lr=VALUE"),
-        ("optax:lion", {"lr": 0.1, "beta1": 0.8}, "unknown option of optax:lion 'beta1': did you mean 'b1'?"),
+        ("optax:lion", {"lr": 0.1, "beta1": 0.8}, "unknown option of optax:lion 'beta1': known: b1, b2, lr, "),
         ("optax:lion", {"lr": 0.1, "b1": "much"}, "optax:lion: "),
         ("optax:lion", {"lr": -0.1}, "optax:lion: a learning rate must be a finite number above zero"),
         ("optax:clip", {"lr": 0.1}, "optax:clip has no default for max_delta"),

@@ -46,7 +46,7 @@ def info(
             "steps_asked": config["steps"],
             "epochs": run.n_epochs,
             **{name: config[name] for name in ("optimizer", "batch_size", "lr", "seed", "model", "data")},
-            **{name: config["config"][name] for name in ("kernels", "threads")},
+            **{name: config["config"].get(name, "") for name in ("kernels", "threads")},
             "blas": config.get("blas", {}),
             "wall_time": run.attrs.get("wall_time"),
             "observer_time": run.observer_time,

@@ -105,7 +105,7 @@ def optimizers() -> Sequence[type[OptaxOptimizer]]:
         _bridge(f"{prefix}{name}", function)
         for prefix, namespace in (("", optax), ("contrib.", optax.contrib))
         for name, function in sorted(vars(namespace).items())
-        if inspect.isfunction(function) and _is_optimizer(function)
+        if inspect.isfunction(function) and not name.startswith("_") and _is_optimizer(function)
     ]
 
 
