@@ -153,7 +153,7 @@ def test_a_folder_of_recordings_is_labelled_and_reported(tmp_path, capsys):
     assert main(["report", str(tmp_path)]) == 0
     (cell,) = json.loads((tmp_path / "characterization.json").read_text())["cells"]
     assert (cell["optimizer"], cell["model"], [run["seed"] for run in cell["runs"]]) == ("mine", "theirs", [0, 1])
-    assert "200" in cell["runs"][0]["why"]
+    assert "6 steps of logits and loss are too few" in cell["runs"][0]["why"]
     assert (tmp_path / "report.html").stat().st_size > 0
     capsys.readouterr()
     assert main(["file", "info", str(loop.recording.path), "--json"]) == 0
@@ -163,7 +163,7 @@ def test_a_folder_of_recordings_is_labelled_and_reported(tmp_path, capsys):
 def test_a_folder_of_recordings_is_nothing_that_a_characterization_writes_into(tmp_path, capsys):
     loop = Loop(tmp_path)
     loop.recording.finish()
-    assert main(["characterize", "--out", str(tmp_path), "--overwrite", "--dry-run"]) == 2
+    assert main(["characterize", "--optimizers", "sgd", "--steps", "1", "--out", str(tmp_path), "--overwrite"]) == 2
     assert "but no grid.json" in capsys.readouterr().err
 
 
@@ -263,12 +263,14 @@ def test_what_is_asked_for_wrongly_is_said(tmp_path):
     with pytest.raises(UsageError, match="there is no quantity 'logit': known: loss, "):
         optiscope.Recording(tmp_path, info(), {"logit": list})
     loop = Loop(tmp_path)
-    with pytest.raises(FileError, match="exists"):
-        Loop(tmp_path)
+    with pytest.raises(FileError, match="another process is writing"):
+        Loop(tmp_path, overwrite=True)
     loop.go(1)
     with pytest.raises(UsageError, match="step 1 ends no epoch of 3 steps"):
         loop.recording.evaluated(val_loss=1.0)
     loop.recording.finish()
+    with pytest.raises(FileError, match="exists: choose another folder, or ask for it to be overwritten"):
+        Loop(tmp_path)
     assert Loop(tmp_path, overwrite=True).recording.path == loop.recording.path
 
 

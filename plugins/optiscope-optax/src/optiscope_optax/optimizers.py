@@ -102,7 +102,7 @@ def optimizers() -> Sequence[type[OptaxOptimizer]]:
     transformations to be combined, are left out.
     """
     return [
-        _bridge(f"{prefix}{name}", function)
+        bridge(f"optax:{prefix}{name}", function)
         for prefix, namespace in (("", optax), ("contrib.", optax.contrib))
         for name, function in sorted(vars(namespace).items())
         if inspect.isfunction(function) and not name.startswith("_") and _is_optimizer(function)
@@ -118,10 +118,11 @@ def _is_optimizer(function: Callable[..., Any]) -> bool:
     return all(any(each in (int, float) for each in (one.annotation, *get_args(one.annotation))) for one in needed)
 
 
-def _bridge(name: str, function: Callable[..., optax.GradientTransformation]) -> type[OptaxOptimizer]:
+def bridge(name: str, function: Callable[..., optax.GradientTransformation]) -> type[OptaxOptimizer]:
+    """Return a class called `name` whose options are the parameters of `function`, those with plain defaults."""
     parameters = dict(inspect.signature(function).parameters)
     lr = parameters.pop(LR, None)
-    default = lr.default if lr is not None and isinstance(lr.default, float) else attrs.NOTHING
+    default: Any = lr.default if lr is not None and isinstance(lr.default, float) else attrs.NOTHING
     fields = {
         key: attrs.field(default=attrs.NOTHING if each.default is each.empty else each.default, type=each.annotation)
         for key, each in parameters.items()
@@ -129,13 +130,13 @@ def _bridge(name: str, function: Callable[..., optax.GradientTransformation]) ->
     }
     fields["lr"] = attrs.field(default=default, type=float, validator=attrs.fields(Optimizer).lr.validator)
     body = {
-        "name": f"optax:{name}",
+        "name": name,
         "function": staticmethod(function),
-        "__doc__": f"`optax.{name}`.",
+        "__doc__": function.__doc__,
         "__module__": __name__,
     }
     made: type[OptaxOptimizer] = attrs.make_class(
-        name.rpartition(".")[2], fields, bases=(OptaxOptimizer,), class_body=body, kw_only=True, slots=True
+        function.__name__, fields, bases=(OptaxOptimizer,), class_body=body, kw_only=True, slots=True
     )
     return made
 

@@ -12,8 +12,8 @@
 `observe` says what only the loop knows. All else is seen from hooks before and after `optimizer.step()`: gradients,
 parameters, the optimizer's state and its learning rate. What comes of it is a run file of optiscope, in `out/runs`.
 
-Everything is copied to arrays of the CPU, and nothing of the model's or the optimizer's is ever changed. A learning rate
-scheduler may step before or after: the rate that is recorded is that of the update.
+Everything is copied to arrays of the CPU, and nothing of the model's or the optimizer's is ever changed. A scheduler
+may step before or after: the learning rate that is recorded is that of the update.
 """
 
 from __future__ import annotations
@@ -113,7 +113,8 @@ class Attached:
         With `labels` [...], the number of a class each, the accuracy is recorded too. Where several backward passes
         make one step, the last of them counts.
         """
-        self._observed = logits.detach(), float(loss), None if labels is None else labels.detach()
+        value = loss.item() if isinstance(loss, torch.Tensor) else float(loss)
+        self._observed = logits.detach(), value, None if labels is None else labels.detach()
 
     def evaluated(self, **measured: float) -> None:
         """Add train_loss, train_accuracy, val_loss, val_accuracy to the epoch that the last step ended.
