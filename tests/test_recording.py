@@ -123,7 +123,7 @@ def test_the_rows_are_what_the_loop_went_through(tmp_path):
 
 def test_it_records_what_the_engine_does(tmp_path):
     """The same run twice: trained by the engine, and by a loop that is recorded."""
-    config = optiscope.RunConfig(model="quadratic", optimizer="sgd", lr=0.2, steps=120)
+    config = optiscope.RunConfig(model="quadratic", kernels="im2col", optimizer="sgd", lr=0.2, steps=120)
     theirs = run_to_file(config, str(tmp_path / "engine"))
     prepared = prepare(config)
     model, optimizer = Quadratic(), SGD(lr=0.2)

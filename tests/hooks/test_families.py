@@ -42,6 +42,7 @@ def test_a_family_is_loaded_once_and_only_when_a_member_is_named():
     assert host.pieces("optimizers") == {}
     assert host.plugins[0].registers == ("optimizer late:...",)
     assert host.find("optimizers", "slow") is None
+    assert host.find("optimizers", "late") is None
     assert host.find("models", "late:slow") is None
     assert late.loads == 0
     assert host.find("optimizers", "late:slow").factory is Slow

@@ -185,7 +185,9 @@ class Sink:
 
 def test_a_run_that_is_taken_up_has_the_bits_of_one_that_was_not_interrupted():
     options = {"synthetic": {"train": 48, "test": 20}}
-    config = optiscope.RunConfig(optimizer="optax:lion", lr=1e-3, batch_size=16, steps=6, options=options)
+    config = optiscope.RunConfig(
+        optimizer="optax:lion", kernels="im2col", lr=1e-3, batch_size=16, steps=6, options=options
+    )
     whole = Sink()
     expected = optiscope.train(config, open_sink=lambda *_: whole)
     assert (expected.status, len(whole.checkpoints)) == ("completed", 1)

@@ -12,7 +12,7 @@ from optiscope.cli import main
 pytest.importorskip("torch", reason="needs the dependency group 'oracle'")
 pytest.importorskip("optiscope_torch", reason="needs the dependency group 'oracle'")
 
-from optiscope_torch.optimizers import REFUSED  # noqa: E402
+from optiscope_torch.optimizers import REFUSED
 
 pytestmark = pytest.mark.oracle
 

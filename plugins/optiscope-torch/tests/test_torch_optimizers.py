@@ -157,7 +157,7 @@ def test_what_is_refused_is_one_sentence(name, options, sentence):
 
 
 def test_what_an_update_raises_fails_the_run_with_its_sentence():
-    config = optiscope.RunConfig(optimizer="torch:Muon", model="quadratic", steps=2)
+    config = optiscope.RunConfig(optimizer="torch:Muon", kernels="im2col", model="quadratic", steps=2)
     result = optiscope.train(config)
     assert result.status == "failed"
     assert "optimizer 'torch:Muon' of plugin 'torch' failed" in result.why
@@ -185,7 +185,7 @@ class Sink:
 @pytest.mark.parametrize("name", ["torch:Adam", "torch:SGD", "torch:Adafactor", "torch:NAdam"])
 def test_a_run_that_is_taken_up_has_the_bits_of_one_that_was_not_interrupted(name):
     options = {"synthetic": {"train": 48, "test": 20}, **({name: OPTIONS[name]} if name in OPTIONS else {})}
-    config = optiscope.RunConfig(optimizer=name, batch_size=16, steps=9, options=options)
+    config = optiscope.RunConfig(optimizer=name, kernels="im2col", batch_size=16, steps=9, options=options)
     whole = Sink()
     expected = optiscope.train(config, open_sink=lambda *_: whole)
     assert (expected.status, len(whole.checkpoints)) == ("completed", 2)

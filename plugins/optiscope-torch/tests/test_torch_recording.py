@@ -173,6 +173,14 @@ def test_what_the_loop_raises_ends_the_file_and_the_hooks_are_gone(tmp_path):
         run.detach()
 
 
+@pytest.mark.parametrize("name", ["steps", "batch_size", "steps_per_epoch"])
+def test_a_run_of_nothing_is_refused(tmp_path, name):
+    layer = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=1.0)
+    with pytest.raises(ValueError, match=f"{name} must be a whole number >= 1, not 0"):
+        record(tmp_path, layer, optimizer, **{"steps": 1, "batch_size": 1, name: 0})
+
+
 def test_an_optimizer_of_another_model_is_refused(tmp_path):
     optimizer = torch.optim.SGD(torch.nn.Linear(2, 2).parameters(), lr=1.0)
     with pytest.raises(ValueError, match=r"holds no parameter of the model: make it with model\.parameters\(\)"):

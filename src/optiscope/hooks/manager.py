@@ -191,7 +191,8 @@ class PluginHost:
 
     def _members(self, kind: str, name: str) -> dict[str, Piece]:
         """Return the pieces of the family that `name` belongs to, by name; none where there is no such family."""
-        family = self._pieces[kind].get(name.partition(":")[0] + FAMILY)
+        prefix, colon, _ = name.partition(":")
+        family = self._pieces[kind].get(prefix + FAMILY) if colon else None
         if family is None:
             return {}
         if (kind, family.name) not in self._loaded:

@@ -56,8 +56,12 @@ def record(
     given. Runs that differ in nothing but the seed make one cell of a characterization. With `overwrite`, the file of
     the same run that was recorded before is replaced.
 
-    The file is made at the first step, when the width of the logits is known: FileError where it cannot be.
+    The file is made at the first step, when the width of the logits is known: FileError where it cannot be. ValueError
+    where a number is below 1, or `optimizer` is not one of `model`.
     """
+    for name, number in (("steps", steps), ("batch_size", batch_size), ("steps_per_epoch", steps_per_epoch)):
+        if number < 1:
+            raise ValueError(f"{name} must be a whole number >= 1, not {number!r}")
     return Attached(
         out,
         model,
