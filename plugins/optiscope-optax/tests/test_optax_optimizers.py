@@ -84,8 +84,10 @@ def test_every_optimizer_is_taken_or_refused_with_the_reason(name):
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", COMPILED)
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [*((name, np.float32) for name in COMPILED), ("optax:lamb", np.float64), ("optax:lion", np.float64)],
+)
 def test_it_keeps_the_promises(name, dtype):
     check_optimizer(CLASSES[name](lr=0.05, **COMPILED[name]), dtype)
 

@@ -71,11 +71,11 @@ def test_the_rows_are_what_the_training_went_through(tmp_path):
             loss.backward()
             before = [tensor.detach().clone() for tensor in model.parameters()]
             optimizer.step()
-            norms = [float(tensor.grad.norm()) for tensor in model.parameters()]
-            updates = [float((tensor - old).norm()) for tensor, old in zip(model.parameters(), before, strict=True)]
+            norms = [tensor.grad.norm().item() for tensor in model.parameters()]
+            updates = [(tensor - old).norm().item() for tensor, old in zip(model.parameters(), before, strict=True)]
             z = logits.detach().numpy().astype(float)
             expected = {
-                "loss": float(loss),
+                "loss": loss.item(),
                 "accuracy": float((logits.argmax(1) == labels[rows]).float().mean()),
                 "lr": 0.1,
                 "grad_norm": norms,
