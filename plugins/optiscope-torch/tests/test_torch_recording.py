@@ -100,20 +100,16 @@ def test_training_has_the_same_bits_with_and_without_it(tmp_path):
         assert torch.equal(one, other)
 
 
-def test_labels_and_reports_work_on_the_folder(tmp_path, capsys):
+def test_runs_that_differ_in_the_seed_make_a_cell(tmp_path, capsys):
     for seed in (0, 1):
-        train(tmp_path, steps=320, seed=seed)
-    train(tmp_path, steps=320, lr=1e20)
+        train(tmp_path, seed=seed)
+    train(tmp_path, lr=1e20)
     assert main(["label", str(tmp_path), "--json"]) == 0
     cells = json.loads(capsys.readouterr().out)["cells"]
     assert [(cell["lr"], len(cell["runs"]), cell["runs"][0]["outcome"]) for cell in cells] == [
-        (0.1, 2, "trained"),
+        (0.1, 2, "undecided"),
         (1e20, 1, "failed: non-finite"),
     ]
-    assert main(["report", str(tmp_path)]) == 0
-    for path in tmp_path.glob("runs/*.h5"):
-        assert main(["file", "info", str(path)]) == 0
-    assert "torch:SGD" in capsys.readouterr().out
 
 
 def test_without_labels_the_accuracy_is_not_known_and_more_than_two_axes_are_rows(tmp_path):
