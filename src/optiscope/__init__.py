@@ -6,6 +6,7 @@
     optiscope.open_grid(folder)                     all run files of a folder
     optiscope.verify(path), recover(path)           whether a file is whole; what can be saved of it
     optiscope.label(path)                           judge it
+    optiscope.Recording(out, run, sources)          record a run that somebody else trains
 
 Names are resolved when they are first used, so that importing the package costs nothing.
 """
@@ -21,11 +22,13 @@ if TYPE_CHECKING:
     from optiscope.config import GridConfig, RunConfig
     from optiscope.engine import train
     from optiscope.labels import label
+    from optiscope.recording import Recording
     from optiscope.storage import open_grid, open_run, recover, verify
     from optiscope.sweep import characterize
 
 __all__ = [
     "GridConfig",
+    "Recording",
     "RunConfig",
     "__version__",
     "characterize",
@@ -39,6 +42,7 @@ __all__ = [
 
 _ROOMS = {
     "GridConfig": "config",
+    "Recording": "recording",
     "RunConfig": "config",
     "characterize": "sweep",
     "label": "labels",

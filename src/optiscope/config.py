@@ -13,14 +13,18 @@ from typing import Any, Literal
 
 import attrs
 
-Value = bool | int | float | str
+Scalar = bool | int | float | str
+Value = Scalar | tuple[Scalar, ...]
 Options = Mapping[str, Mapping[str, Value]]
 
 DEFAULT_STEPS = 400
 
 
 def _freeze(options: Options) -> dict[str, dict[str, Value]]:
-    return {name: dict(sorted(values.items())) for name, values in sorted(options.items())}
+    return {
+        name: {key: tuple(value) if isinstance(value, list) else value for key, value in sorted(values.items())}
+        for name, values in sorted(options.items())
+    }
 
 
 def _several(values: Iterable[Any]) -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-CONFTEST = Path(__file__).parents[1] / "conftest.py"
+CONFTEST = Path(__file__).parents[2] / "conftest.py"
 
 TESTS = {
     "test_call.py": "def test_it(): pytest.importorskip('no_such_module', reason='oracle of a test')",

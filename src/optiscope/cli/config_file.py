@@ -27,7 +27,7 @@ from cattrs.errors import (
     IterableValidationNote,
 )
 
-from optiscope.config import GridConfig, Value
+from optiscope.config import GridConfig, Scalar, Value
 from optiscope.errors import UsageError, unknown
 
 Hook = Callable[[Any, Any], Any]
@@ -61,10 +61,14 @@ def _converter() -> Converter:
     converter.register_structure_hook(int, _strict(int, "a whole number", int))
     converter.register_structure_hook(float, _strict(float, "a number", int, float))
     converter.register_structure_hook(str, _strict(str, "a text in quotes", str))
+    scalar = _strict(None, "a number, a text or true or false", bool, int, float, str)
+    several = _strict_list(converter)
+    converter.register_structure_hook_func(lambda kind: kind == Scalar, scalar)
     converter.register_structure_hook_func(
-        lambda kind: kind == Value, _strict(None, "a number, a text or true or false", bool, int, float, str)
+        lambda kind: kind == Value,
+        lambda value, _: several(value, tuple[Scalar, ...]) if isinstance(value, list) else scalar(value, Scalar),
     )
-    converter.register_structure_hook_func(_is(tuple), _strict_list(converter))
+    converter.register_structure_hook_func(_is(tuple), several)
     converter.register_structure_hook_factory(
         _is(Mapping), lambda kind: _strict_table(converter.gen_structure_mapping(kind))
     )

@@ -45,7 +45,7 @@ def info(
             "steps_asked": config["steps"],
             "epochs": run.n_epochs,
             **{name: config[name] for name in ("optimizer", "batch_size", "lr", "seed", "model", "data")},
-            **{name: config["config"][name] for name in ("kernels", "threads")},
+            **{name: config["config"].get(name, "") for name in ("kernels", "threads")},
             "blas": dict(config.get("blas", {})),
             "wall_time": wall_time if math.isfinite(wall_time) else None,
             "observer_time": run.observer_time,

@@ -18,7 +18,9 @@ from optiscope.errors import UsageError
 
 
 def label(
-    out: Annotated[Path, Parameter(help="A folder that 'optiscope characterize' wrote.")],
+    out: Annotated[
+        Path, Parameter(help="A folder that 'optiscope characterize' wrote, or that runs were recorded in.")
+    ],
     /,
     *,
     options: Annotated[tuple[str, ...], SET] = (),
@@ -57,10 +59,15 @@ def label(
 
 
 def read_folder(out: Path) -> GridConfig:
-    """Return the grid that was asked for when `out` was made; UsageError if it is no such folder."""
+    """Return the grid that was asked for when `out` was made; UsageError if it is no such folder.
+
+    Runs that were recorded elsewhere (`optiscope.Recording`) are of no grid, and judged as those of the default one.
+    """
     from optiscope.cli.config_file import structure_grid
     from optiscope.sweep.folder import GRID
 
+    if not (out / GRID).exists() and any(out.glob("runs/*.h5")):
+        return GridConfig()
     try:
         document = json_module.loads((out / GRID).read_text(encoding="utf-8"))["grid"]
     except (OSError, ValueError, KeyError, TypeError):

@@ -188,14 +188,20 @@ def parse_factors(assignments: tuple[str, ...]) -> dict[str, int]:
 
 
 def parse_value(text: str) -> Value:
-    """Read a TOML scalar (`0.8`, `true`, `"text"`) or any number that Python reads (`.8`); else `text` itself."""
+    """Read a TOML scalar (`0.8`, `true`, `"text"`), a list of them, or any number that Python reads (`.8`).
+
+    Whatever is none of these is `text` itself.
+    """
     try:
         document = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
         document = {}
     value = document.get("value")
-    if len(document) == 1 and isinstance(value, (bool, int, float, str)):
+    scalar = (bool, int, float, str)
+    if len(document) == 1 and isinstance(value, scalar):
         return value
+    if len(document) == 1 and isinstance(value, list) and all(isinstance(each, scalar) for each in value):
+        return tuple(value)
     try:
         return float(text)
     except ValueError:

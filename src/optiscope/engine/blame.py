@@ -15,6 +15,7 @@ def blamed(host: PluginHost, kind: str, name: str, step: int | None = None) -> I
     try:
         yield
     except Exception as error:
-        plugin = host.pieces(kind)[name].plugin
+        piece = host.find(kind, name)
+        plugin = piece.plugin if piece else "unknown"
         when = "" if step is None else f" at step {step}"
         raise PluginError(f"{KINDS[kind]} '{name}' of plugin '{plugin}' failed{when}: {told(error)}") from error

@@ -130,7 +130,7 @@ def check_options(config: Common, host: PluginHost) -> None:
     Pieces that the run does not use are checked as well: a misspelt option should not wait for its turn.
     """
     for name, options in config.options.items():
-        kinds = [kind for kind in KINDS if name in host.pieces(kind)]
+        kinds = [kind for kind in KINDS if host.find(kind, name)]
         if not kinds:
             raise unknown("piece in --set", name, {name for kind in KINDS for name in host.pieces(kind)})
         for kind in kinds:

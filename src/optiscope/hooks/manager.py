@@ -6,6 +6,7 @@ Every plugin is asked for its pieces as soon as it is loaded, so that one that c
 broken from the start, and nothing of it runs.
 
     host.pieces("optimizers")             name -> Piece, from all active plugins
+    host.find("optimizers", "torch:Adam") the Piece of a name, be it a member of a family; None if there is none
     host.check("optimizers", "adam", {})  that there is such a piece, and that it takes these options
     host.build("optimizers", "adam", {})  an instance, options checked
     host.notify("on_step", spent, ...)    call a lifecycle hook; the plugin that raises is named, the time told
@@ -53,6 +54,9 @@ OPTION_TYPES: dict[str, tuple[str, tuple[type, ...]]] = {
 MISSING = {"broken": "could not be loaded", "blocked": "is blocked"}
 """What is said of a plugin that may be the one that brings what was not found."""
 
+FAMILY = ":..."
+"""The end of the name under which a family stands among the pieces; its factory then returns the members."""
+
 
 @attrs.frozen
 class Piece:
@@ -61,6 +65,18 @@ class Piece:
     name: str
     factory: Callable[..., Any]
     plugin: str
+
+
+@attrs.frozen
+class Family:
+    """Pieces that are loaded when the first of them is named, because that takes long.
+
+    A registration hook returns it among its classes. `load` takes nothing, and returns what the hook would have:
+    classes or factories, whose names begin with `name` and a colon ("torch:Adam" of the family "torch").
+    """
+
+    name: str
+    load: Callable[[], Iterable[Any]]
 
 
 class _ClashError(PluginError):
@@ -75,6 +91,7 @@ class PluginHost:
         self._manager.add_hookspecs(specs)
         self._states: list[PluginState] = []
         self._pieces: dict[str, dict[str, Piece]] = {kind: {} for kind in KINDS}
+        self._loaded: dict[tuple[str, str], dict[str, Piece]] = {}
         self._clash = ""
 
     @property
@@ -98,10 +115,17 @@ class PluginHost:
         return tuple(sorted(state.name for state in self._states if state.state == "blocked"))
 
     def pieces(self, kind: str) -> dict[str, Piece]:
-        """Return all pieces of a kind (see `KINDS`) by name; PluginError if two plugins gave one name, of any kind."""
+        """Return all pieces of a kind (see `KINDS`) by name, without the members of families, which may be many.
+
+        PluginError if two plugins gave one name, of any kind.
+        """
         if self._clash:
             raise PluginError(self._clash)
-        return self._pieces[kind]
+        return {name: piece for name, piece in self._pieces[kind].items() if not name.endswith(FAMILY)}
+
+    def find(self, kind: str, name: str) -> Piece | None:
+        """Return the piece called `name`, None if there is none; PluginError if its family cannot be loaded."""
+        return self.pieces(kind).get(name) or self._members(kind, name).get(name)
 
     def check(self, kind: str, name: str, options: Mapping[str, Any]) -> None:
         """Raise UsageError unless there is a piece called `name` that takes `options`, whatever else it needs.
@@ -155,10 +179,10 @@ class PluginHost:
 
     def _factory(self, kind: str, name: str, options: Mapping[str, Any]) -> Callable[..., Any]:
         """Return the factory of a piece whose options have known names and the right types."""
-        pieces = self.pieces(kind)
-        if name not in pieces:
+        piece = self.find(kind, name)
+        if piece is None:
             raise self._unknown(kind, name)
-        factory = pieces[name].factory
+        factory = piece.factory
         parameters = _parameters(factory)
         for key, value in options.items():
             if key not in parameters:
@@ -167,9 +191,25 @@ class PluginHost:
         return factory
 
     def _unknown(self, kind: str, name: str) -> UsageError:
-        error = unknown(KINDS[kind], name, self.pieces(kind))
+        error = unknown(KINDS[kind], name, self._members(kind, name) or self._pieces[kind])
         missing = [f"{state.name} {MISSING[state.state]}" for state in self._states if state.state in MISSING]
         return UsageError(f"{error} (and {', '.join(missing)}: see optiscope plugins)") if missing else error
+
+    def _members(self, kind: str, name: str) -> dict[str, Piece]:
+        """Return the pieces of the family that `name` belongs to, by name; none where there is no such family."""
+        prefix, colon, _ = name.partition(":")
+        family = self._pieces[kind].get(prefix + FAMILY) if colon else None
+        if family is None:
+            return {}
+        if (kind, family.name) not in self._loaded:
+            try:
+                pieces = [_piece(kind, factory, family.plugin) for factory in family.factory()]
+            except Exception as error:
+                raise PluginError(
+                    f"plugin '{family.plugin}' could not load the {kind} {family.name}: {told(error)}"
+                ) from error
+            self._loaded[kind, family.name] = {piece.name: piece for piece in pieces}
+        return self._loaded[kind, family.name]
 
     def _registers(self, state: PluginState) -> tuple[str, ...]:
         if state.state != "active":
@@ -290,6 +330,9 @@ def _parameters(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 
 
 def _make(name: str, factory: Callable[..., Any], options: Mapping[str, Any]) -> Any:
+    for key, parameter in _parameters(factory).items():
+        if parameter.default is parameter.empty and parameter.kind is parameter.KEYWORD_ONLY and key not in options:
+            raise UsageError(f"{name} has no default for {key}: give it one with --set {name}.{key}=VALUE")
     try:
         return factory(**options)
     except (TypeError, ValueError) as error:
@@ -308,6 +351,12 @@ def _check_type(name: str, key: str, value: Any, annotation: Any) -> None:
 
 def _piece(kind: str, factory: Any, plugin: str) -> Piece:
     """Return a piece that carries what its kind must carry."""
+    if isinstance(factory, Family):
+        if kind in ("recorders", "analyzers"):
+            raise PluginError(
+                f"'{factory.name}' is a family of {kind}, and every one of these is used: return its members"
+            )
+        return Piece(factory.name + FAMILY, factory.load, plugin)
     name = getattr(factory, "name", None)
     if not isinstance(name, str) or not name:
         raise PluginError(f"{factory!r} has no name: give it a class attribute name = '...'")

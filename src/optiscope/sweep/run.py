@@ -74,7 +74,7 @@ def characterize(
     runs = plan(grid, host)
     grid = attrs.evolve(grid, kernels=runs[0].config.kernels, block=runs[0].config.block)
     analyzers = build_analyzers(host, grid.options)
-    options = {"jobs": default_jobs(grid.threads), **grid.options.get(executor, {})}
+    options: dict[str, Any] = {"jobs": default_jobs(grid.threads), **grid.options.get(executor, {})}
     if jobs is not None:
         options["jobs"] = jobs
     workers = host.build("executors", executor, options)

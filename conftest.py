@@ -1,4 +1,4 @@
-"""What all tests share: one BLAS thread, repeatable hypotheses, and a way to forbid skips.
+"""What all tests share, also those of the plugins: one BLAS thread, repeatable hypotheses, a way to forbid skips.
 
 With OPTISCOPE_NO_SKIPS=1 a skipped test is a failed one. CI sets it: there, a comparison with an oracle that did
 not take place would look like one that agreed.
