@@ -54,6 +54,7 @@ class OnlyVIsCorrected(AdamW):
         return state["m"] / (np.sqrt(state["v"] / (1 - self.beta2**step)) + self.epsilon)
 
 
+@attrs.define(kw_only=True)
 class SwappedBetas(AdamW):
     def __attrs_post_init__(self):
         self.beta1, self.beta2 = self.beta2, self.beta1
@@ -74,7 +75,7 @@ class EpsilonBeforeTheCorrection(AdamW):
 class NoEpsilon(AdamW):
     def direction(self, state, step):
         v_hat = state["v"] / (1 - self.beta2**step)
-        return state["m"] / (1 - self.beta1**step) / np.sqrt(np.maximum(v_hat, 1e-300))
+        return state["m"] / (1 - self.beta1**step) / np.sqrt(v_hat)
 
 
 class CoupledDecay(AdamW):

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from optiscope.testing import check, subject_of
+from optiscope.testing import check, check_all, subject_of
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import planted  # noqa: E402
+import planted
 
 CONTRACT = [
     (planted.Rebinds, "in-place", "in place"),
@@ -55,7 +55,7 @@ FINGERPRINT = [
     (planted.NoEpsilon, "warning", "epsilon has no effect"),
     (planted.CoupledDecay, "fact", "decay is coupled"),
     (planted.DecayWithoutLr, "fact", "without lr"),
-    (planted.DecayForgotten, "warning", "weights do not decay"),
+    (planted.CountsFromZero, "warning", "(from 0)"),
     (planted.StaleMoments, "warning", "stale"),
     (planted.MomentsAreSums, "warning", "are sums"),
     (planted.CountsFromTwo, "warning", "from 2"),
@@ -69,7 +69,7 @@ FINGERPRINT = [
 ]
 
 REFERENCES = [
-    (planted.NoBiasCorrection, "adam(decay=decoupled)", "in 'matrix'.*no bias correction"),
+    (planted.NoBiasCorrection, "adam(decay=decoupled)", "at step 1 in '.*no bias correction"),
     (planted.CoupledDecay, "adam(decay=decoupled)", "decay is coupled.*and in adam.* decay is decoupled"),
     (planted.DecoupledWhereCoupledIsMeant, "sgd(decay=coupled)", "decay is decoupled.* decay is coupled"),
     (planted.EpsilonInside, "adam(decay=decoupled)", "at step 1 in 'small'.*inside the root"),
@@ -95,3 +95,23 @@ def test_a_reference_is_left_at_a_step_and_in_a_tensor(kind, reference, words):
     result = check(subject_of(kind, against=reference), "against")
     assert result.outcome == "failed"
     assert re.search(words, result.why), result.why
+
+
+def test_an_option_that_does_nothing_is_named():
+    result = check(subject_of(planted.DecayForgotten), "option-effects")
+    assert result.outcome == "warning"
+    assert result.why.startswith("weight_decay has no effect")
+    assert check(subject_of(planted.AdamW), "option-effects").outcome == "passed"
+
+
+def test_a_global_norm_is_no_mistake():
+    """But worth a look: whoever wrote no such method has shared something."""
+    for name in ("independent", "not-finite"):
+        result = check(subject_of(planted.GlobalNorm), name)
+        assert (result.outcome, "global norm" in result.why) == ("warning", True)
+
+
+@pytest.mark.parametrize("kind", [planted.AdamW, planted.HeavyBall])
+def test_what_the_mistakes_were_made_in_is_right(kind):
+    results = check_all(subject_of(kind))
+    assert [result.name for result in results if result.outcome in ("failed", "warning")] == []

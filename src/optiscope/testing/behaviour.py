@@ -18,9 +18,9 @@ import numpy as np
 from optiscope.params import Array, Parameters
 from optiscope.testing.drive import deviation
 from optiscope.testing.families import SGD_FAMILY, closed_form
-from optiscope.testing.fingerprint import family_rule
+from optiscope.testing.fingerprint import family_rule, numbers
 from optiscope.testing.result import CheckFailed, Result, fact, passed
-from optiscope.testing.subject import Subject
+from optiscope.testing.subject import Subject, options_now
 
 STEPS = 400
 LADDER = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 1e-4)
@@ -161,18 +161,19 @@ def _grown(subject: Subject, lr: float) -> float:
 def trajectory(subject: Subject) -> Result:
     """A member of the SGD family follows the power of its matrix on a quadratic."""
     rule = family_rule(subject, SGD_FAMILY)
-    if rule is None:
-        return fact("no closed form is known for its way on a quadratic")
-    optimizer = subject.make()
+    optimizer, steps = subject.make(), 60
     lr = min(optimizer.lr, 0.1 / CURVATURE)
+    expected = closed_form(rule, numbers(options_now(subject)), lr, CURVATURE, steps) if rule else None
+    if rule is None or expected is None:
+        return fact("no closed form is known for its way on a quadratic")
     optimizer.lr = lr
     params = Parameters.from_arrays({"x": np.ones(1)}, np.float64)
     state = optimizer.init(params)
-    steps = 60
     for step in range(1, steps + 1):
         optimizer.update(params, params.like(CURVATURE * params.flat), state, step)
-    expected = closed_form(rule, lr, CURVATURE, steps)
     off = deviation(params.flat, np.array([expected]), np.ones(1))
     if off > 1e-9:
         raise CheckFailed(f"after {steps} steps on a quadratic it is at {params.flat[0]:g}, and theory at {expected:g}")
-    return passed(f"follows the closed form of {rule.label} on a quadratic to {off:.0e} over {steps} steps", off=off)
+    return passed(
+        f"follows the closed form of {SGD_FAMILY.label(rule)} on a quadratic to {off:.0e} over {steps} steps", off=off
+    )

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import attrs
 import numpy as np
@@ -229,9 +230,8 @@ def fresh_process(subject: Subject) -> Result:
             optimizer = subject.make()
             params, state = start(optimizer, dtype)
             go(optimizer, params, state, gradients(params)[: STEPS // 2])
-            np.savez(
-                Path(folder) / np.dtype(dtype).name, flat=params.flat, **{f"state.{k}": v for k, v in state.items()}
-            )
+            arrays: dict[str, Any] = {"flat": params.flat, **{f"state.{name}": array for name, array in state.items()}}
+            np.savez(Path(folder) / np.dtype(dtype).name, **arrays)
         command = [sys.executable, "-m", "optiscope.testing.afresh", folder]
         try:
             done = subprocess.run(

@@ -7,20 +7,17 @@ it is told as a warning. Does it depend on the order of the tensors as well? No 
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-import attrs
 import numpy as np
 
 from optiscope.errors import OptiscopeError
-from optiscope.optim import Optimizer
 from optiscope.params import Parameters
 from optiscope.testing.drive import SHAPES, STEPS, deviation, fresh, go, gradients, same, start, words
 from optiscope.testing.result import CheckFailed, Result, passed, warned
 from optiscope.testing.roles import DECAY_RATES, role_of
-from optiscope.testing.subject import Subject
+from optiscope.testing.subject import Subject, options_now
 
 Reach = Literal["element", "tensor", "all"]
 
@@ -93,8 +90,9 @@ def _ended(subject: Subject, change: Callable[[Parameters], None] | None = None)
     optimizer = subject.make()
     params, state = start(optimizer, np.float64)
     grads = gradients(params)
-    for gradient in grads if change else ():
-        change(gradient)
+    if change is not None:
+        for gradient in grads:
+            change(gradient)
     return go(optimizer, params, state, grads)
 
 
@@ -227,15 +225,6 @@ def options_refused(subject: Subject) -> Result:
 def numbers_of(subject: Subject) -> dict[str, float]:
     """Return the options that are numbers with a point, with the values that an instance has."""
     return {name: value for name, value in options_now(subject).items() if isinstance(value, float)}
-
-
-def options_now(subject: Subject) -> dict[str, Any]:
-    """Return every option that the factory takes, as far as an instance tells its value."""
-    made: Optimizer = subject.make()
-    names = [name for name in inspect.signature(subject.factory).parameters if not name.startswith("_")]
-    if attrs.has(type(made)):
-        names = [field.alias for field in attrs.fields(type(made)) if field.init]
-    return {name: getattr(made, name) for name in names if hasattr(made, name)}
 
 
 def _takes(subject: Subject, name: str, value: float) -> bool:

@@ -90,9 +90,7 @@ def rotation(subject: Subject) -> Result:
 
 def _told_symmetry(off: Mapping[str, float]) -> Result:
     texts = [
-        f"{what} goes the same way, to {_told(value)}"
-        if value < HOLDS
-        else f"{what} goes another way, off by {value:.1e}"
+        f"{what}: the same way, to {_told(value)}" if value < HOLDS else f"{what}: another way, off by {value:.1e}"
         for what, value in off.items()
     ]
     return fact("; ".join(texts), **{what.replace(" ", "_"): _figure(value) for what, value in off.items()})

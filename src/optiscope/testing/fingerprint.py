@@ -10,25 +10,24 @@ are near after FIRST steps run all the way.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import attrs
 import numpy as np
 
-from optiscope.errors import unknown
 from optiscope.params import Array
-from optiscope.testing.edges import options_now
+from optiscope.testing.drive import words
 from optiscope.testing.families import FAMILIES, Family, Values
-from optiscope.testing.result import CheckFailed, Result, fact, passed, warned
+from optiscope.testing.result import Result, fact, passed, warned
 from optiscope.testing.roles import PAIR, aligned, role_of, roles_in
 from optiscope.testing.sequence import EQUAL, SINGLE, STEPS, Apart, compare, differences, path, sequence
-from optiscope.testing.subject import Factory, Options, Subject
+from optiscope.testing.subject import Factory, Options, Subject, options_now
 
 FIRST = 25
 """Steps after which those that are far away are given up."""
 
-NEAREST = 40
+NEAREST = 30
 """How many are not given up."""
 
 
@@ -61,25 +60,27 @@ class Match:
         return max(apart.mean for apart in self.apart)
 
 
-def settings(subject: Subject, names: Sequence[str] = (), switches: bool = False) -> list[Setting]:
+def settings(
+    subject: Subject, names: Sequence[str] = (), switches: bool = False, keep: Iterable[str] = ()
+) -> list[Setting]:
     """Return the settings: as given, every number that is known or in `names` moved, and each switch in `names` turned.
 
-    A change that the subject refuses is left out.
+    Options in `keep` stay, and so do those whose change the subject refuses.
     """
-    given = options_now(subject)
+    given = {name: value for name, value in options_now(subject).items() if name not in keep}
     moved: dict[str, Any] = {}
     for name, value in given.items():
-        if (role_of(name) is not None or name == PAIR or name in names) and (other := _moved(value)) is not None:
-            moved |= {name: other} if _taken(subject, moved | {name: other}) else {}
-    changes = [{}, moved]
-    turned = [
-        {name: not value} for name, value in given.items() if switches and name in names and isinstance(value, bool)
-    ]
-    changes += [moved | change if _taken(subject, moved | change) else change for change in turned]
+        known = role_of(name) is not None or name == PAIR
+        other = _moved(float(value) if known and type(value) is int else value) if known or name in names else None
+        if other is not None and _taken(subject, moved | {name: other}):
+            moved[name] = other
+    turned = [name for name, value in given.items() if switches and name in names and isinstance(value, bool)]
+    changes: list[dict[str, Any]] = [{}, moved, *(moved | {name: not given[name]} for name in turned)]
     return [_setting(subject, change) for change in changes if _taken(subject, change)]
 
 
 def _moved(value: Any) -> Any:
+    """Return another value for a number, or for several of them; None for anything else."""
     if isinstance(value, (tuple, list)) and value and all(isinstance(part, float) for part in value):
         return tuple(_moved(part) for part in value)
     if not isinstance(value, float):
@@ -98,13 +99,14 @@ def _taken(subject: Subject, changes: Options) -> bool:
 def _setting(subject: Subject, changes: Options) -> Setting:
     optimizer = subject.make(**changes)
     options = options_now(attrs.evolve(subject, options={**subject.options, **changes}))
-    what = ", ".join(f"{name}={_short(value)}" for name, value in changes.items())
+    what = ", ".join(f"{name}={short(value)}" for name, value in changes.items())
     return Setting(what=what, options=options, path=path(optimizer))
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """Return an option's value in as few characters as will do."""
     if isinstance(value, tuple):
-        return f"({', '.join(map(_short, value))})"
+        return f"({', '.join(map(short, value))})"
     return f"{value:g}" if isinstance(value, float) else str(value).lower()
 
 
@@ -114,18 +116,27 @@ def matches(subject: Subject, tested: Sequence[Setting]) -> list[Match]:
     return sorted(found, key=lambda match: 0.0 if match.worst <= EQUAL else match.mean)
 
 
-def _registered(subject: Subject, tested: Sequence[Setting]) -> Iterator[Match]:
+def _registered(subject: Subject, tested: Sequence[Setting]) -> list[Match]:
+    near = []
     for name, factory in subject.known.items():
-        if factory is subject.factory:
-            continue
-        for more in variants(factory):
-            label = f"{name}({', '.join(f'{key}={_short(value)}' for key, value in more.items())})" if more else name
-            try:
-                if compare(tested[-1].path[:FIRST], _way(factory, tested[-1].options, more, FIRST)).worst < np.inf:
-                    apart = [compare(one.path, _way(factory, one.options, more)) for one in tested]
-                    yield Match(label=label, apart=tuple(apart))
-            except Exception:  # a known one that cannot run here is none to compare with
-                continue
+        for more in variants(factory) if factory is not subject.factory else ():
+            label = f"{name}({', '.join(f'{key}={short(value)}' for key, value in more.items())})" if more else name
+            apart = _apart(factory, tested[-1:], more, FIRST)
+            near += [(apart[0].mean, label, factory, more)] if apart else []
+    near.sort(key=lambda one: one[0])
+    found = []
+    for _, label, factory, more in near[:NEAREST]:
+        apart = _apart(factory, tested, more, STEPS)
+        found += [Match(label=label, apart=apart)] if apart else []
+    return found
+
+
+def _apart(factory: Factory, tested: Sequence[Setting], more: Options, steps: int) -> tuple[Apart, ...]:
+    """Return how far a known optimizer is from the subject in each setting; nothing if it cannot run there."""
+    try:
+        return tuple(compare(one.path[:steps], way(factory, one.options, more, steps)) for one in tested)
+    except Exception:  # a refused option, or a tensor that it is not made for: then it is not the same
+        return ()
 
 
 def variants(factory: Factory) -> list[dict[str, Any]]:
@@ -148,21 +159,21 @@ def variants(factory: Factory) -> list[dict[str, Any]]:
     return found
 
 
-def _way(factory: Factory, options: Options, more: Options, steps: int = STEPS) -> Array:
+def way(factory: Factory, options: Options, more: Options, steps: int = STEPS) -> Array:
     """Return the way of a known optimizer at the subject's `options` where it takes them, and `more` of its own."""
     own = options_now(Subject(factory=factory))
     return path(factory(**{**aligned(options, own), **more}), steps)
 
 
 def _ruled(family: Family, tested: Sequence[Setting]) -> list[Match]:
-    rules = family.rules(_numbers(tested[-1].options))
+    rules = family.rules(numbers(tested[-1].options))
     rules = [rules[at] for at in np.argsort(_means(family, rules, tested[-1], FIRST), kind="stable")[:NEAREST]]
     rules.sort(key=family.oddness)
-    ways = [_ways(family, rules, one.options) for one in tested]
+    found = [ways(family, rules, one.options) for one in tested]
     return [
         Match(
             label=family.label(rule),
-            apart=tuple(compare(one.path, way[:, number]) for one, way in zip(tested, ways, strict=True)),
+            apart=tuple(compare(one.path, their[:, number]) for one, their in zip(tested, found, strict=True)),
             family=family,
             rule=rule,
         )
@@ -170,15 +181,15 @@ def _ruled(family: Family, tested: Sequence[Setting]) -> list[Match]:
     ]
 
 
-def _numbers(options: Options) -> dict[str, float]:
+def numbers(options: Options) -> dict[str, float]:
     """Return the roles that are numbers."""
     return {role: value for role, value in roles_in(options).items() if isinstance(value, (int, float))}
 
 
-def _ways(family: Family, rules: Sequence[Values], options: Options, steps: int = STEPS) -> Array:
+def ways(family: Family, rules: Sequence[Values], options: Options, steps: int = STEPS) -> Array:
     """Return the ways of `rules` with the numbers in `options`, [steps, rules, values]."""
     origin, grads, factors = sequence()
-    roles = _numbers(options)
+    roles = numbers(options)
     sizes = np.concatenate([np.full(view.size, float(view.size)) for view in origin.values()])
     lrs = roles.get("lr", 0.01) * factors[:steps]
     return np.array(list(family.paths(rules, roles, origin.flat, grads[:steps], lrs, sizes)))
@@ -186,7 +197,7 @@ def _ways(family: Family, rules: Sequence[Values], options: Options, steps: int 
 
 def _means(family: Family, rules: Sequence[Values], one: Setting, steps: int) -> Array:
     """Return the mean difference of each rule over the first steps."""
-    apart = differences(one.path[:steps], _ways(family, rules, one.options, steps))
+    apart = differences(one.path[:steps], ways(family, rules, one.options, steps))
     return apart.max(axis=2).mean(axis=0)  # type: ignore[no-any-return]
 
 
@@ -194,6 +205,22 @@ def family_rule(subject: Subject, family: Family) -> Values | None:
     """Return the rule of `family` that the subject equals, None if it equals none."""
     equal = [match for match in _ruled(family, settings(subject)) if match.worst <= EQUAL]
     return equal[0].rule if equal else None
+
+
+def option_effects(subject: Subject) -> Result:
+    """Every number among the options has an effect, when the others are off their defaults."""
+    given = options_now(subject)
+    numbers_given = [name for name, value in given.items() if _moved(value) is not None]
+    moved = settings(subject, numbers_given)[-1]
+    idle = [
+        name
+        for name in numbers_given
+        if moved.options[name] != given[name]
+        and np.array_equal(path(subject.make(**{**moved.options, name: given[name]})), moved.path, equal_nan=True)
+    ]
+    if idle:
+        return warned(f"{words(idle)} has no effect (with {moved.what})")
+    return passed("every number among the options has an effect" if numbers_given else "no option is a number")
 
 
 def fingerprint(subject: Subject) -> Result:
@@ -212,7 +239,7 @@ def fingerprint(subject: Subject) -> Result:
             return fact(why, **figures)
         odd = _odd(rules[0].family, rules[0].rule)
         why += f": {'; '.join(odd)}" if odd else ""
-        suspect = _suspect(rules[0].family, rules[0].rule, _numbers(tested[-1].options))
+        suspect = _suspect(rules[0].family, rules[0].rule, numbers(tested[-1].options))
         return (warned if suspect and not named else fact)(why, rule=rules[0].label, **figures)
     if best.worst <= SINGLE:
         return warned(
@@ -221,14 +248,12 @@ def fingerprint(subject: Subject) -> Result:
         )
     given = [match for match in found if match.apart[0].worst <= EQUAL]
     if given:
-        return fact(
-            f"equals {given[0].label} as given; {_departure(given[0].label, given[0].apart, tested)}", **figures
-        )
-    nearest = f"comes nearest to {best.label}, and {_departure('it', best.apart, tested)}"
+        return fact(f"equals {given[0].label} as given; {departure(given[0].label, given[0].apart, tested)}", **figures)
+    nearest = f"comes nearest to {best.label}, and {departure('it', best.apart, tested)}"
     return fact(f"equals nothing known; {nearest}", **figures)
 
 
-def _departure(label: str, apart: Sequence[Apart], tested: Sequence[Setting]) -> str:
+def departure(label: str, apart: Sequence[Apart], tested: Sequence[Setting]) -> str:
     """Say where the subject leaves one of the known: in the first setting where it does."""
     for one, where in zip(tested, apart, strict=True):
         if where.step is not None:
@@ -249,81 +274,3 @@ def _suspect(family: Family, rule: Values, roles: Mapping[str, float]) -> bool:
     dampening = "dampening" not in roles and rule.get("velocity", "sum") != "sum"
     ignored = "weight_decay" in roles and rule["decay"] == "none"
     return odd or bias or dampening or ignored or rule.get("epsilon") == "none"
-
-
-def equals_reference(subject: Subject) -> Result:
-    """The subject goes the way of the reference that is named, with the options given and with others."""
-    name = subject.against
-    if name is None:
-        return fact("no reference is named (--against NAME)")
-    factory = subject.known.get(name)
-    if factory is None:
-        return _equals_rule(subject, name)
-    reference = attrs.evolve(subject, factory=factory, options=subject.against_options, against=None)
-    theirs = options_now(reference)
-    tested = settings(subject, list(theirs), switches=True)
-    apart = [compare(one.path, _way(factory, one.options, subject.against_options)) for one in tested]
-    if any(where.worst > EQUAL for where in apart):
-        raise CheckFailed(f"{_departure(name, apart, tested)}{_what_differs(subject, reference, name)}")
-    loose = _loose_ends(subject, reference, tested[0].options)
-    worst = max(where.worst for where in apart)
-    why = f"equals {name} to {max(worst, 1e-16):.0e} over {STEPS} steps, in {len(tested)} settings of its options"
-    return warned(f"{why}, but {'; '.join(loose)}", difference=worst) if loose else passed(why, difference=worst)
-
-
-def _equals_rule(subject: Subject, label: str) -> Result:
-    for family in FAMILIES:
-        rule = family.parse(label)
-        if rule is not None:
-            tested = settings(subject)
-            apart = [compare(one.path, _ways(family, [rule], one.options)[:, 0]) for one in tested]
-            if any(where.worst > EQUAL for where in apart):
-                mine = family_rule(subject, family)
-                raise CheckFailed(f"{_departure(label, apart, tested)}{_axes_apart(family, mine, rule, label)}")
-            worst = max(where.worst for where in apart)
-            return passed(f"equals {label} to {max(worst, 1e-16):.0e} over {STEPS} steps", difference=worst)
-    raise unknown("optimizer in --against", label, subject.known)
-
-
-def _what_differs(subject: Subject, reference: Subject, name: str) -> str:
-    """Say in words what differs, where both are rules of one family."""
-    for family in FAMILIES:
-        theirs = family_rule(reference, family)
-        if theirs is not None and (mine := family_rule(subject, family)) is not None:
-            return _axes_apart(family, mine, theirs, name)
-    return ""
-
-
-def _axes_apart(family: Family, mine: Values | None, theirs: Values, name: str) -> str:
-    if mine is None:
-        return ""
-    texts = [
-        f"{family.axes[axis][mine[axis]]}, and in {name} {family.axes[axis][theirs[axis]]}"
-        for axis in family.axes
-        if mine[axis] != theirs[axis]
-    ]
-    return f": {'; '.join(texts)}" if texts else ""
-
-
-CLOSED_FORMS = ("stable_lr", "frozen_stable_lr")
-
-
-def _loose_ends(subject: Subject, reference: Subject, mine: Options) -> list[str]:
-    """Return what differs from the reference beside its steps: defaults, options, closed forms."""
-    theirs = options_now(reference)
-    defaults = options_now(attrs.evolve(subject, options={}))
-    found = [
-        f"{name} is {_short(defaults[name])} by default, and in {subject.against} {_short(value)}"
-        for name, value in options_now(attrs.evolve(reference, options={})).items()
-        if name in defaults and defaults[name] != value
-    ]
-    missing = sorted(set(theirs) - set(aligned(mine, theirs)))
-    found += [f"it has no option {name}" for name in missing]
-    one, other = subject.make(), reference.factory(**{**aligned(mine, theirs), **subject.against_options})
-    for form in CLOSED_FORMS:
-        values = [getattr(piece, form, lambda _: None)(3.0) for piece in (one, other)]
-        if values[0] != values[1] and not np.isclose(
-            *(np.nan if value is None else value for value in values), rtol=1e-12
-        ):
-            found.append(f"{form}(3) is {values[0]}, and in {subject.against} {values[1]}")
-    return found

@@ -23,7 +23,7 @@ import numpy as np
 
 from optiscope.errors import UsageError, told
 from optiscope.optim import Optimizer
-from optiscope.testing import behaviour, contract, edges, facts
+from optiscope.testing import against, behaviour, contract, edges, facts
 from optiscope.testing import fingerprint as compared
 from optiscope.testing.drive import quiet
 from optiscope.testing.result import CheckFailed, Result
@@ -56,13 +56,14 @@ CHECKS: dict[str, Check] = {
     "logistic": partial(behaviour.descends, behaviour.logistic),
     "stable-lr": behaviour.stable_lr,
     "closed-form": behaviour.trajectory,
+    "option-effects": compared.option_effects,
     "gradient-scale": facts.gradient_scale,
     "permutation": facts.permutation,
     "rotation": facts.rotation,
     "state-size": facts.state_size,
     "step-time": facts.step_time,
     "fingerprint": compared.fingerprint,
-    "against": compared.equals_reference,
+    "against": against.equals_reference,
 }
 """All checks by name, in the order in which they are shown."""
 

@@ -79,16 +79,18 @@ SINGLE = 1e-5
 def differences(one: Array, other: Array) -> Array:
     """Return the differences [steps, ..., values] in units of the way that each tensor of `one` goes in all.
 
-    `one` is [steps, values], `other` [steps, ..., values].
+    `one` is [steps, values], `other` [steps, ..., values]. Where both are NaN they do not differ.
     """
     origin, _, _ = sequence()
-    gone = origin.like(np.abs(one - origin.flat).max(axis=0))
     way = origin.zeros()
-    for name, view in way.items():
-        view[...] = gone[name].max()
     mine = one.reshape(len(one), *[1] * (other.ndim - 2), -1)
-    apart = np.abs(mine - other) / np.where(way.flat > 0, way.flat, 1)
-    return np.where(np.isfinite(apart), apart, np.where(mine == other, 0, np.inf))
+    with np.errstate(all="ignore"):
+        gone = origin.like(np.abs(one - origin.flat).max(axis=0))
+        for name, view in way.items():
+            view[...] = np.max(gone[name], where=np.isfinite(gone[name]), initial=0)
+        apart = np.abs(mine - other) / np.where(way.flat > 0, way.flat, 1)
+        same = (mine == other) | (np.isnan(mine) & np.isnan(other))
+    return np.where(np.isfinite(apart), apart, np.where(same, 0, np.inf))
 
 
 def compare(one: Array, other: Array) -> Apart:

@@ -7,7 +7,6 @@ instances, as many as the checks need.
 
 from __future__ import annotations
 
-import copy
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
@@ -69,24 +68,38 @@ def subject_of(piece: Optimizer | Factory, *, against: str | None = None, **opti
     """
     factory: Any = piece
     if not callable(piece):
-        if attrs.has(type(piece)):
-            factory, options = type(piece), options_of(piece) | options
-        else:
-            factory = _copier(piece)
+        factory, options = type(piece), _options_of(piece) | options
     pieces = create_manager().pieces("optimizers")
     known = {name: registered.factory for name, registered in pieces.items()}
     return Subject(factory=factory, options=options, known=known, against=against, again=Again(targets=paths(factory)))
 
 
-def _copier(instance: Optimizer) -> Factory:
-    def make(**options: Any) -> Optimizer:
-        made = copy.deepcopy(instance)
-        for name, value in options.items():
-            setattr(made, name, value)
-        return made
+def _options_of(instance: Optimizer) -> dict[str, Any]:
+    """Return the options that an instance was made with, as far as it has them as attributes."""
+    if attrs.has(type(instance)):
+        return options_of(instance)
+    parameters = inspect.signature(type(instance)).parameters
+    needed = [name for name, one in parameters.items() if one.default is one.empty and not hasattr(instance, name)]
+    if needed:
+        raise UsageError(
+            f"an instance of {type(instance).__name__} does not tell its {needed[0]}: give class and options"
+        )
+    return {name: getattr(instance, name) for name in parameters if hasattr(instance, name)}
 
-    make.name = getattr(instance, "name", type(instance).__name__)  # type: ignore[attr-defined]
-    return make
+
+def options_now(subject: Subject) -> dict[str, Any]:
+    """Return every option that the factory takes, with the value given, or else the default."""
+    made, found = None, {}
+    for name, parameter in inspect.signature(subject.factory).parameters.items():
+        default = parameter.default
+        if name in subject.options:
+            found[name] = subject.options[name]
+        elif default is not parameter.empty and default is not attrs.NOTHING:
+            found[name] = default
+        else:
+            made = made or subject.make()
+            found |= {name: getattr(made, name)} if hasattr(made, name) else {}
+    return found
 
 
 def paths(factory: Any) -> tuple[str, ...]:
@@ -127,7 +140,7 @@ def _module(where: str) -> ModuleType:
     if where.endswith(".py") and not Path(where).is_file():
         raise UsageError(f"there is no file {where}: check the path")
     try:
-        return from_file(where).load() if where.endswith(".py") else importlib.import_module(where)  # type: ignore[no-any-return]
+        return from_file(where).load() if where.endswith(".py") else importlib.import_module(where)
     except Exception as error:
         raise UsageError(f"{where} cannot be imported: {told(error)}") from error
 
