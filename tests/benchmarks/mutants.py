@@ -20,6 +20,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -65,13 +66,12 @@ class Mutant:
 
 
 def mutants(source: str) -> Iterator[Mutant]:
-    """Yield every mutant of a module, one change each, in the order of its lines."""
+    """Yield every mutant of a module, one change each."""
     tree = ast.parse(source)
     for number, node in enumerate(ast.walk(tree)):
-        for what, change in _changes(node):
+        for what, line, change in _changes(node):
             mutated = copy.deepcopy(tree)
             change(next(other for at, other in enumerate(ast.walk(mutated)) if at == number))
-            line = getattr(node, "lineno", 0)
             yield Mutant(what, line, _inside(tree, line), ast.fix_missing_locations(mutated))
 
 
@@ -80,20 +80,24 @@ def _inside(tree: ast.Module, line: int) -> str:
     return next((node.name for node in classes if node.lineno <= line <= (node.end_lineno or 0)), "")
 
 
-def _changes(node: ast.AST) -> Iterator[tuple[str, Callable[[Any], None]]]:
-    """Yield each change of one node: its words, and a function that makes it in a copy of the node."""
+Change = tuple[str, int, Callable[[Any], None]]
+"""What is changed in words, on which line, and a function that changes a copy of the node."""
+
+
+def _changes(node: Any) -> Iterator[Change]:
+    """Yield each change of one node."""
+    line = getattr(node, "lineno", 0)
     if isinstance(node, (ast.BinOp, ast.AugAssign, ast.BoolOp)) and type(node.op) in SWAPS and not _is_type(node):
-        yield _swap_words(node.op), lambda copied: setattr(copied, "op", SWAPS[type(copied.op)]())
+        yield _swap_words(node.op), line, lambda copied: setattr(copied, "op", SWAPS[type(copied.op)]())
     if isinstance(node, ast.Compare) and type(node.ops[0]) in SWAPS:
-        yield _swap_words(node.ops[0]), lambda copied: copied.ops.__setitem__(0, SWAPS[type(copied.ops[0])]())
+        yield _swap_words(node.ops[0]), line, lambda copied: copied.ops.__setitem__(0, SWAPS[type(copied.ops[0])]())
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        yield "minus dropped", lambda copied: setattr(copied, "op", ast.UAdd())
-    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-        yield f"{node.value} is {_other(node.value)}", lambda copied: setattr(copied, "value", _other(copied.value))
-    if isinstance(node, ast.Constant) and isinstance(node.value, bool):
-        yield f"{node.value} is {not node.value}", lambda copied: setattr(copied, "value", not copied.value)
+        yield "minus dropped", line, lambda copied: setattr(copied, "op", ast.UAdd())
+    if isinstance(node, ast.Constant) and type(node.value) in (int, float, bool):
+        other = _other(node.value)
+        yield f"{node.value} is {other}", line, lambda copied: setattr(copied, "value", other)
     if isinstance(node, (ast.If, ast.IfExp)):
-        yield "condition negated", lambda copied: setattr(copied, "test", ast.UnaryOp(ast.Not(), copied.test))
+        yield "condition negated", line, lambda copied: setattr(copied, "test", ast.UnaryOp(ast.Not(), copied.test))
     if isinstance(node, (ast.FunctionDef, ast.For, ast.If)):
         yield from _statements(node.body)
 
@@ -108,22 +112,27 @@ def _swap_words(operator: ast.AST) -> str:
 
 
 def _other(value: float) -> float:
+    if isinstance(value, bool):
+        return not value
     return 1 if value == 0 else 2 * value if isinstance(value, int) else 0.5 * value
 
 
-def _statements(body: Sequence[ast.stmt]) -> Iterator[tuple[str, Callable[[Any], None]]]:
+def _statements(body: Sequence[ast.stmt]) -> Iterator[Change]:
     code = [at for at, statement in enumerate(body) if not _is_text(statement)]
+    first = [ast.unparse(statement).splitlines()[0] for statement in body]
     for at in code:
-        text = ast.unparse(body[at]).splitlines()[0]
-        yield f"dropped: {text}", lambda copied, at=at: copied.body.__setitem__(at, ast.Pass())  # type: ignore[misc]
+        yield f"dropped: {first[at]}", body[at].lineno, partial(_drop, at=at)
     for one, other in itertools.pairwise(code):
-        both = [ast.unparse(body[at]).splitlines()[0] for at in (one, other)]
         if not isinstance(body[other], ast.Return):
-            yield f"swapped: {both[0]} / {both[1]}", lambda copied, one=one, other=other: _swap(copied.body, one, other)  # type: ignore[misc]
+            yield f"swapped: {first[one]} / {first[other]}", body[one].lineno, partial(_swap, one=one, other=other)
 
 
-def _swap(body: list[ast.stmt], one: int, other: int) -> None:
-    body[one], body[other] = body[other], body[one]
+def _drop(node: Any, at: int) -> None:
+    node.body[at] = ast.Pass()
+
+
+def _swap(node: Any, one: int, other: int) -> None:
+    node.body[one], node.body[other] = node.body[other], node.body[one]
 
 
 def _is_text(statement: ast.stmt) -> bool:

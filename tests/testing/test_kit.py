@@ -91,7 +91,7 @@ def test_sgd_is_linear_and_round():
     assert found["gradient-scale"].outcome == "fact"
     assert found["rotation"].figures["a_rotated_matrix"] < 1e-12
     assert found["closed-form"].outcome == "passed"
-    assert found["stable-lr"].figures["stable_lr"] == pytest.approx(2 / 4.1)
+    assert found["stable-lr"].figures["stable_lr"] == pytest.approx(2 / 1.1)
     assert found["state-size"].figures["values_per_parameter"] == 0
 
 

@@ -9,17 +9,18 @@ sets is a mistake all the same.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import attrs
 
 from optiscope.errors import unknown
 from optiscope.optim import Optimizer
 from optiscope.testing.families import FAMILIES, Family, Values
-from optiscope.testing.fingerprint import departure, family_rule, settings, short, way, ways
+from optiscope.testing.fingerprint import Setting, departure, family_rule, settings, short, way, ways
 from optiscope.testing.result import CheckFailed, Result, fact, passed, warned
 from optiscope.testing.roles import aligned
 from optiscope.testing.sequence import EQUAL, STEPS, compare
-from optiscope.testing.subject import Options, Subject, options_now
+from optiscope.testing.subject import Subject, options_now
 
 
 def equals_reference(subject: Subject) -> Result:
@@ -36,7 +37,7 @@ def equals_reference(subject: Subject) -> Result:
     apart = [compare(one.path, way(factory, one.options, subject.against_options)) for one in tested]
     if any(where.worst > EQUAL for where in apart):
         raise CheckFailed(f"{departure(name, apart, tested)}{_what_differs(subject, reference, name)}")
-    loose = _loose_ends(subject, reference, tested[0].options)
+    loose = _loose_ends(subject, reference, tested)
     worst = max(where.worst for where in apart)
     why = f"equals {name} to {max(worst, 1e-16):.0e} over {STEPS} steps, in {len(tested)} settings of its options"
     return warned(f"{why}, but {'; '.join(loose)}", difference=worst) if loose else passed(why, difference=worst)
@@ -79,7 +80,7 @@ def _axes_apart(family: Family, mine: Values | None, theirs: Values, name: str) 
 CLOSED_FORMS = ("stable_lr", "frozen_stable_lr")
 
 
-def _loose_ends(subject: Subject, reference: Subject, mine: Options) -> list[str]:
+def _loose_ends(subject: Subject, reference: Subject, tested: Sequence[Setting]) -> list[str]:
     """Return what differs from the reference beside its steps: defaults, options, closed forms."""
     theirs = options_now(reference)
     defaults = options_now(attrs.evolve(subject, options={}))
@@ -88,15 +89,22 @@ def _loose_ends(subject: Subject, reference: Subject, mine: Options) -> list[str
         for name, value in options_now(attrs.evolve(reference, options={})).items()
         if name in defaults and defaults[name] != value
     ]
-    missing = sorted(set(theirs) - set(aligned(mine, theirs)))
+    missing = sorted(set(theirs) - set(aligned(tested[0].options, theirs)))
     found += [f"it has no option {name}" for name in missing]
-    one, other = subject.make(), reference.factory(**{**aligned(mine, theirs), **subject.against_options})
+    for one in tested:
+        options = {**aligned(one.options, theirs), **subject.against_options}
+        found += _forms_apart(subject.make(**one.options), reference.factory(**options), str(subject.against))
+    return list(dict.fromkeys(found))
+
+
+def _forms_apart(mine: Optimizer, theirs: Optimizer, name: str) -> list[str]:
+    """Return the closed forms that both claim to have and that differ."""
+    found = []
     for form in CLOSED_FORMS:
-        if not _claims(one, form) or not _claims(other, form):
-            continue
-        mine_is, theirs_is = (getattr(piece, form)(3.0) for piece in (one, other))
-        equal = mine_is == theirs_is or (None not in (mine_is, theirs_is) and math.isclose(mine_is, theirs_is))
-        found += [] if equal else [f"{form}(3) is {mine_is}, and in {subject.against} {theirs_is}"]
+        if _claims(mine, form) and _claims(theirs, form):
+            values = getattr(mine, form)(3.0), getattr(theirs, form)(3.0)
+            if values[0] != values[1] and (None in values or not math.isclose(*values)):
+                found.append(f"{form}(3) is {values[0]}, and in {name} {values[1]}")
     return found
 
 

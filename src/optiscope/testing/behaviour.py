@@ -18,7 +18,7 @@ import numpy as np
 from optiscope.params import Array, Parameters
 from optiscope.testing.drive import deviation
 from optiscope.testing.families import SGD_FAMILY, closed_form
-from optiscope.testing.fingerprint import family_rule, numbers
+from optiscope.testing.fingerprint import family_rule, numbers, settings
 from optiscope.testing.result import CheckFailed, Result, fact, passed
 from optiscope.testing.subject import Subject, options_now
 
@@ -123,7 +123,7 @@ def _share_left(problem: Problem, subject: Subject, lr: float) -> float:
     return share if np.isfinite(share) else np.inf
 
 
-CURVATURE = 4.0
+CURVATURE = 1.0
 NEAR = 0.05
 """How far below and above its edge a learning rate is tried."""
 
@@ -132,14 +132,19 @@ EDGE_STEPS = 2000
 
 def stable_lr(subject: Subject) -> Result:
     """On a quadratic it converges a little below its `stable_lr`, and diverges a little above."""
-    limit = subject.make().stable_lr(CURVATURE)
-    if limit is None:
+    if subject.make().stable_lr(CURVATURE) is None:
         return fact("no stable_lr: no closed form is claimed")
-    below, above = (_grown(subject, limit * factor) for factor in (1 - NEAR, 1 + NEAR))
-    if not below < 1:
-        raise CheckFailed(f"stable_lr({CURVATURE:g}) is {limit:g}, and at {1 - NEAR:g} times that it does not converge")
-    if not above > 1:
-        raise CheckFailed(f"stable_lr({CURVATURE:g}) is {limit:g}, and at {1 + NEAR:g} times that it does not diverge")
+    for setting in settings(subject):
+        tried = attrs.evolve(subject, options=setting.options)
+        limit = tried.make().stable_lr(CURVATURE)
+        if limit is None:
+            continue
+        claim = f"stable_lr({CURVATURE:g}) is {limit:g}{f' with {setting.what}' if setting.what else ''}, and at"
+        if not _grown(tried, limit * (1 - NEAR)) < 1:
+            raise CheckFailed(f"{claim} {1 - NEAR:g} times that it does not converge")
+        if not _grown(tried, limit * (1 + NEAR)) > 1:
+            raise CheckFailed(f"{claim} {1 + NEAR:g} times that it does not diverge")
+    limit = subject.make().stable_lr(CURVATURE)
     return passed(f"converges at {1 - NEAR:g} and diverges at {1 + NEAR:g} times its stable_lr", stable_lr=limit)
 
 

@@ -118,6 +118,8 @@ class Family:
             axes["decay"] = ["none"]
         if self.name == "sgd" and "momentum" not in roles:
             axes |= {axis: list(self.axes[axis])[:1] for axis in ("velocity", "nesterov", "rate", "age")}
+        if self.name == "adam" and "beta2" in roles and "beta1" not in roles:  # m is the gradient, as in RMSProp
+            axes |= {"bias": ["both", "none"], "betas": ["right"]}
         common = [axis for axis in axes if axis not in self.rare]
         usual = {axis: axes[axis][0] for axis in axes}
         odd: list[dict[str, str]] = [{}, *({axis: value} for axis in self.rare for value in axes[axis][1:])]
