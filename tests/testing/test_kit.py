@@ -125,5 +125,14 @@ def test_other_defaults_than_the_reference_are_told():
     assert (result.outcome, "lr is 0.002 by default, and in adam 0.001" in result.why) == ("warning", True), result.why
 
 
+class PerLayer(SGD):
+    def init(self, params):
+        return {"weight": np.ones(len(params)), "steps": np.zeros((), int)}
+
+
+def test_numbers_of_layers_may_be_in_double_precision():
+    assert check(subject_of(PerLayer), "dtype").outcome == "passed"
+
+
 def test_contract_comes_first():
     assert list(CHECKS)[: len(CONTRACT)] == list(CONTRACT)

@@ -24,8 +24,8 @@ CONTRACT = [
     (planted.StateIsANumber, "state", "'count' is a int"),
     (planted.OneArrayUnderTwoNames, "state", "'m' and state 'v' share memory"),
     (planted.StateIsTheParameters, "state", "a view of the parameters"),
-    (planted.StateInDoublePrecision, "dtype", "'v' is float64 where the parameters are float32"),
-    (planted.StateBecomesDouble, "dtype", "after step 1"),
+    (planted.StateInDoublePrecision, "dtype", "'v' float64 where the parameters are float32"),
+    (planted.StateBecomesDouble, "dtype", "became float64 at step 1"),
     (planted.BlowsUp, "step", "not finite at step 1"),
     (planted.CountsFromZero, "step", "counts from 0"),
     (planted.CountsOnSelf, "repeatable", "second time"),
@@ -70,7 +70,7 @@ FINGERPRINT = [
 
 REFERENCES = [
     (planted.NoBiasCorrection, "adam(decay=decoupled)", "at step 1 in '.*no bias correction"),
-    (planted.CoupledDecay, "adam(decay=decoupled)", "decay is coupled.*and in adam.* decay is decoupled"),
+    (planted.CoupledDecay, "adam(decay=decoupled)", "decay is coupled.*where in adam.* decay is decoupled"),
     (planted.DecoupledWhereCoupledIsMeant, "sgd(decay=coupled)", "decay is decoupled.* decay is coupled"),
     (planted.EpsilonInside, "adam(decay=decoupled)", "at step 1 in 'small'.*inside the root"),
     (planted.VIsNotSquared, "adam(decay=decoupled)", "at step 1 in '"),

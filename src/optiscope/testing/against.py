@@ -70,7 +70,7 @@ def _axes_apart(family: Family, mine: Values | None, theirs: Values, name: str) 
     if mine is None:
         return ""
     texts = [
-        f"{family.axes[axis][mine[axis]]}, and in {name} {family.axes[axis][theirs[axis]]}"
+        f"{family.axes[axis][mine[axis]]}, where in {name} {family.axes[axis][theirs[axis]]}"
         for axis in family.axes
         if mine[axis] != theirs[axis]
     ]

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from optiscope.optim import Optimizer, State
 from optiscope.params import Parameters
-from optiscope.testing.drive import STEPS, fill, fresh, go, gradients, same, saved, start, words
+from optiscope.testing.drive import STEPS, arrays_of, fill, fresh, go, gradients, same, saved, start, words
 from optiscope.testing.result import CheckFailed, Result, fact, passed
 from optiscope.testing.subject import Subject
 
@@ -102,27 +102,32 @@ def _check_arrays(state: State, params: Parameters) -> None:
 
 
 def dtype_kept(subject: Subject) -> Result:
-    """Parameters and state stay in the dtype of the parameters; single numbers and whole numbers may have their own."""
+    """Parameters and state stay in the dtype of the parameters.
+
+    State of no more values than there are tensors, and whole numbers, may have a dtype of their own, and keep that.
+    """
     for dtype in subject.dtypes:
         optimizer = subject.make()
         params, state = start(optimizer, dtype)
         wanted = params.dtype
-        _check_dtypes(state, wanted, "init makes it so")
+        begun = {name: array.dtype for name, array in arrays_of(state).items()}
+        for name, array in arrays_of(state).items():
+            if array.dtype.kind in "fc" and array.size > len(params) and array.dtype != wanted:
+                raise CheckFailed(
+                    f"init makes state '{name}' {array.dtype} where the parameters are {wanted}: "
+                    "use np.zeros_like(params.flat)"
+                )
         for step, gradient in enumerate(gradients(params), 1):
             optimizer.update(params, gradient, state, step)
             if params.flat.dtype != wanted:
                 raise CheckFailed(f"parameters must stay {wanted}, and became {params.flat.dtype} at step {step}")
-            _check_dtypes(state, wanted, f"after step {step}")
+            for name, array in arrays_of(state).items():
+                if array.dtype != begun.get(name, array.dtype):
+                    raise CheckFailed(
+                        f"state '{name}' must stay {begun[name]}, and became {array.dtype} at step {step}: "
+                        "change it in place (v *= ..., v += ...)"
+                    )
     return passed(f"parameters and state keep their dtype, {_in(subject)}")
-
-
-def _check_dtypes(state: State, wanted: np.dtype[np.floating], when: str) -> None:
-    for name, array in state.items():
-        if isinstance(array, np.ndarray) and array.dtype.kind in "fc" and array.size > 1 and array.dtype != wanted:
-            raise CheckFailed(
-                f"state '{name}' is {array.dtype} where the parameters are {wanted} ({when}): "
-                "use np.zeros_like(params.flat), and change it in place"
-            )
 
 
 def step_number(subject: Subject) -> Result:

@@ -16,7 +16,7 @@ from optiscope.params import Array, Parameters
 STEPS = 8
 SHAPES: dict[str, tuple[int, ...]] = {
     "conv.weight": (3, 3, 2, 4),
-    "conv.bias": (4,),
+    "conv.bias": (6,),
     "linear.weight": (5, 3),
     "one": (1,),
 }
@@ -50,6 +50,11 @@ def fresh(optimizer: Optimizer, dtype: npt.DTypeLike, grads_seed: int = 2) -> Pa
     """Return where `optimizer` comes to from `start` with `gradients`."""
     params, state = start(optimizer, dtype)
     return go(optimizer, params, state, gradients(params, seed=grads_seed))
+
+
+def arrays_of(state: State) -> State:
+    """Return what is an array in `state`: another check says so of what is none."""
+    return {name: array for name, array in state.items() if isinstance(array, np.ndarray)}
 
 
 def saved(state: State) -> State:

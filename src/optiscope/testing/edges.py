@@ -7,14 +7,15 @@ it is told as a warning. Does it depend on the order of the tensors as well? No 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
 
 from optiscope.errors import OptiscopeError
+from optiscope.optim import State
 from optiscope.params import Parameters
-from optiscope.testing.drive import SHAPES, STEPS, deviation, fresh, go, gradients, same, start, words
+from optiscope.testing.drive import SHAPES, STEPS, arrays_of, deviation, fresh, go, gradients, same, start, words
 from optiscope.testing.result import CheckFailed, Result, passed, warned
 from optiscope.testing.roles import DECAY_RATES, role_of
 from optiscope.testing.subject import Subject, options_now
@@ -39,7 +40,10 @@ def zero_gradients(subject: Subject) -> Result:
             params, state = start(optimizer, dtype)
             grads = gradients(params)[:before] + [params.zeros() for _ in range(STEPS)]
             go(optimizer, params, state, grads)
-            arrays = {"parameters": params.flat, **{f"state '{name}'": array for name, array in state.items()}}
+            arrays = {
+                "parameters": params.flat,
+                **{f"state '{name}'": array for name, array in arrays_of(state).items()},
+            }
             for name, array in arrays.items():
                 if not _finite(array):
                     when = "from the first step" if before == 0 else f"after {before} others"
@@ -153,12 +157,13 @@ def not_finite(subject: Subject) -> Result:
     )
 
 
-def _spread(params: Parameters, state: Mapping[str, Any], reach: Reach) -> str:
+def _spread(params: Parameters, state: State, reach: Reach) -> str:
     """Return what else is not finite: other tensors of params and state, and other elements where those go alone."""
     first = SHAPES[TOUCHED]
     begin = 1 if reach == "element" else int(np.prod(first))
     views = {"parameters": params.flat}
-    views |= {f"state '{name}'": array.reshape(-1) for name, array in state.items() if array.size == params.flat.size}
+    arrays = arrays_of(state).items()
+    views |= {f"state '{name}'": array.reshape(-1) for name, array in arrays if array.size == params.flat.size}
     reached = [name for name, flat in views.items() if not _finite(flat[begin:])]
     return f"untouched {words(reached)}" if reached else ""
 
