@@ -4,7 +4,7 @@
 
 An operator is swapped, a constant changed, a comparison turned, a condition negated, a statement dropped, or two
 statements change places. The kit then compares the mutant with the original, and runs the checks of the contract and of
-behaviour. A mutant is killed by a check that fails, or that warns where it does not warn of the original.
+behaviour. A mutant is killed by a check that fails, or warns, where it does not do so with the original.
 
 The survivors are listed, and are not all mistakes: some compute the same thing in another way. They count as survivors.
 """
@@ -141,11 +141,11 @@ def _is_text(statement: ast.stmt) -> bool:
 
 @attrs.frozen
 class Shipped:
-    """A module with registered optimizers, by name; `warnings` are the checks that warn of each as it is."""
+    """A module with registered optimizers, by name; `findings` are what the kit finds in each as it is."""
 
     module: ModuleType
     factories: dict[str, type]
-    warnings: dict[str, frozenset[str]]
+    findings: dict[str, frozenset[str]]
 
 
 def shipped(only: Sequence[str] = ()) -> list[Shipped]:
@@ -158,19 +158,19 @@ def shipped(only: Sequence[str] = ()) -> list[Shipped]:
         Shipped(
             sys.modules[module],
             factories,
-            {name: frozenset(_findings(factory, factory, name, set())) for name, factory in factories.items()},
+            {name: frozenset(_findings(factory, factory, name)) for name, factory in factories.items()},
         )
         for module, factories in modules.items()
     ]
 
 
-def _findings(factory: type, original: type, name: str, stop: set[str]) -> Iterator[str]:
-    """Yield the checks that fail or warn; at the first failure it ends."""
+def _findings(factory: type, original: type, name: str) -> Iterator[str]:
+    """Yield what fails or warns: the check and the outcome."""
     subject = Subject(factory=factory, known={name: original}, against=name)
     for one in ("against", *(one for one in CHECKS if one not in (*LEFT_OUT, "against"))):
         outcome = check(subject, one).outcome
-        if outcome == "failed" or (outcome == "warning" and one not in stop):
-            yield one
+        if outcome in ("failed", "warning"):
+            yield f"{one} {outcome}"
 
 
 def killer(mutant: Mutant, original: Shipped) -> str:
@@ -186,7 +186,8 @@ def killer(mutant: Mutant, original: Shipped) -> str:
         if mutant.inside and mutant.inside not in [base.__name__ for base in mutated.__mro__]:
             continue
         try:
-            found = next(_findings(mutated, factory, name, set(original.warnings[name])), "")
+            findings = _findings(mutated, factory, name)
+            found = next((one for one in findings if one not in original.findings[name]), "")
         except Exception as error:
             return type(error).__name__
         if found:

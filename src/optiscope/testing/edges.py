@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from optiscope.errors import OptiscopeError
 from optiscope.optim import State
@@ -190,7 +191,7 @@ def shapes(subject: Subject) -> Result:
     return passed(f"{words(list(layouts))}, and a part of a larger buffer")
 
 
-def _check_part(subject: Subject, dtype: type[np.floating[Any]]) -> None:
+def _check_part(subject: Subject, dtype: npt.DTypeLike) -> None:
     """Put the parameters, and the gradients, in the middle of larger buffers."""
     optimizer = subject.make()
     whole, _ = start(optimizer, dtype)

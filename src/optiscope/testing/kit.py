@@ -16,10 +16,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
 
 import attrs
 import numpy as np
+import numpy.typing as npt
 
 from optiscope.errors import UsageError, told
 from optiscope.optim import Optimizer
@@ -88,7 +88,7 @@ def check(subject: Subject, name: str) -> Result:
     return attrs.evolve(result, name=name)
 
 
-def check_optimizer(optimizer: Optimizer, dtype: type[np.floating[Any]] = np.float32) -> None:
+def check_optimizer(optimizer: Optimizer, dtype: npt.DTypeLike = np.float32) -> None:
     """Raise AssertionError, with a sentence, for the first promise of CONTRACT that `optimizer` breaks in `dtype`."""
     subject = attrs.evolve(subject_of(optimizer), dtypes=(dtype,))
     for name in CONTRACT:

@@ -16,6 +16,7 @@ from typing import Any
 
 import attrs
 import numpy as np
+import numpy.typing as npt
 
 from optiscope.errors import UsageError, told, unknown
 from optiscope.hooks import PluginHost, create_manager, hookimpl, options_of
@@ -49,7 +50,7 @@ class Subject:
     against: str | None = None
     against_options: Options = attrs.field(factory=dict)
     again: Again = attrs.field(factory=Again)
-    dtypes: tuple[type[np.floating[Any]], ...] = (np.float32, np.float64)
+    dtypes: tuple[npt.DTypeLike, ...] = (np.float32, np.float64)
 
     def make(self, **changes: Any) -> Optimizer:
         """Return a new instance with the subject's options, less or more `changes`."""
