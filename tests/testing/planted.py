@@ -305,6 +305,18 @@ class CountsInTheModule(SGD):
         params.flat[...] -= self.lr / len(CALLS) * grads.flat
 
 
+SEEN = {}
+
+
+class RemembersInTheProcess(SGD):
+    """What the first step leaves in the module, every later one finds: but not in another process."""
+
+    def update(self, params, grads, state, step):
+        if step == 1:
+            SEEN["scale"] = 2.0
+        params.flat[...] -= self.lr * SEEN.get("scale", 1.0) * grads.flat
+
+
 class Unseeded(SGD):
     def update(self, params, grads, state, step):
         params.flat[...] -= self.lr * (grads.flat + np.random.default_rng().standard_normal(grads.flat.size))
@@ -387,6 +399,22 @@ class MeansOverEmpty(SGD):
     def update(self, params, grads, state, step):
         for name, w in params.items():
             w -= self.lr * grads[name] / max(grads[name].max(), 1)
+
+
+@attrs.define(kw_only=True)
+class DampenedLater(HeavyBall):
+    """As PyTorch has it: the first gradient enters whole."""
+
+    momentum: float = attrs.field(default=0.0, validator=decay_rate)
+    dampening: float = attrs.field(default=0.0, validator=decay_rate)
+
+    def update(self, params, grads, state, step):
+        share = 1 if step == 1 else 1 - self.dampening
+        state["v"][...] = self.momentum * state["v"] + share * (grads.flat + self.weight_decay * params.flat)
+        params.flat[...] -= self.lr * state["v"]
+
+    def stable_lr(self, curvature):
+        return None
 
 
 class WrongEdge(HeavyBall):

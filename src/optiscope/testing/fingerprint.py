@@ -20,7 +20,7 @@ from optiscope.params import Array
 from optiscope.testing.drive import words
 from optiscope.testing.families import FAMILIES, Family, Values
 from optiscope.testing.result import Result, fact, passed, warned
-from optiscope.testing.roles import PAIR, aligned, role_of, roles_in
+from optiscope.testing.roles import FROM_ZERO, PAIR, aligned, role_of, roles_in
 from optiscope.testing.sequence import EQUAL, SINGLE, STEPS, Apart, compare, differences, path, sequence
 from optiscope.testing.subject import Factory, Options, Subject, options_now
 
@@ -71,7 +71,12 @@ def settings(
     moved: dict[str, Any] = {}
     for name, value in given.items():
         known = role_of(name) is not None or name == PAIR
-        other = _moved(float(value) if known and type(value) is int else value) if known or name in names else None
+        from_zero = FROM_ZERO.get(role_of(name) or "", 0.1)
+        other = (
+            _moved(float(value) if known and type(value) is int else value, from_zero)
+            if known or name in names
+            else None
+        )
         if other is not None and _taken(subject, moved | {name: other}):
             moved[name] = other
     turned = [name for name, value in given.items() if switches and name in names and isinstance(value, bool)]
@@ -79,13 +84,13 @@ def settings(
     return [_setting(subject, change) for change in changes if _taken(subject, change)]
 
 
-def _moved(value: Any) -> Any:
+def _moved(value: Any, from_zero: float = 0.1) -> Any:
     """Return another value for a number, or for several of them; None for anything else."""
     if isinstance(value, (tuple, list)) and value and all(isinstance(part, float) for part in value):
         return tuple(_moved(part) for part in value)
     if not isinstance(value, float):
         return None
-    return 0.7 * value if value else 0.1
+    return 0.7 * value if value else from_zero
 
 
 def _taken(subject: Subject, changes: Options) -> bool:

@@ -1,8 +1,8 @@
 """The gradients that the fingerprint is taken with, and how far two ways through them are apart.
 
 Rules that differ have to part: gradients of 1e-2 to 1e-8 show where epsilon stands, stretches of zeros how averages
-fade, a burst whether v may fall, weights that are not one how they decay, a learning rate that changes whether it is
-inside the velocity. No two tensors have the same size.
+fade, a burst whether v may fall, weights that are not one how they decay, weights of zero what a ratio to their norm
+is, a learning rate that changes whether it is inside the velocity. No two tensors have the same size.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from optiscope.optim import Optimizer
 from optiscope.params import Array, Parameters, readonly
 
 STEPS = 200
-SHAPES: dict[str, tuple[int, ...]] = {"matrix": (4, 3), "small": (7,), "sparse": (5,), "one": (1,)}
+SHAPES: dict[str, tuple[int, ...]] = {"matrix": (4, 3), "small": (7,), "sparse": (5,), "zero": (2,), "one": (1,)}
 BURST = slice(20, 26)
 LOWER_LR = slice(100, 160)
 
@@ -27,6 +27,7 @@ def sequence() -> tuple[Parameters, Array, Array]:
     rng = np.random.default_rng(11)
     origin = Parameters(SHAPES, np.float64)
     origin.flat[...] = rng.uniform(0.5, 2, origin.flat.size) * rng.choice([-1, 1], origin.flat.size)
+    origin["zero"][...] = 0
     grads = rng.standard_normal((STEPS, origin.flat.size)) + 0.3 * rng.standard_normal(origin.flat.size)
     grads[BURST] *= 10
     for row in grads:
