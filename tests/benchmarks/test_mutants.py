@@ -15,6 +15,7 @@ import mutants  # noqa: E402
 
 SOURCE = '''"""A text stays."""
 
+@define(kw_only=True, version=3)
 class Thing:
     """So does this one."""
 

@@ -31,9 +31,9 @@ def start(
     return params, optimizer.init(params)
 
 
-def gradients(params: Parameters, steps: int = STEPS, seed: int = 2) -> list[Parameters]:
+def gradients(params: Parameters, steps: int = STEPS) -> list[Parameters]:
     """Return `steps` random gradients, standard normal, of the layout and dtype of `params`."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(2)
     return [params.like(rng.standard_normal(params.flat.size).astype(params.dtype)) for _ in range(steps)]
 
 
@@ -46,10 +46,10 @@ def go(
     return params
 
 
-def fresh(optimizer: Optimizer, dtype: npt.DTypeLike, grads_seed: int = 2) -> Parameters:
+def fresh(optimizer: Optimizer, dtype: npt.DTypeLike) -> Parameters:
     """Return where `optimizer` comes to from `start` with `gradients`."""
     params, state = start(optimizer, dtype)
-    return go(optimizer, params, state, gradients(params, seed=grads_seed))
+    return go(optimizer, params, state, gradients(params))
 
 
 def arrays_of(state: State) -> State:

@@ -211,29 +211,32 @@ def _check_part(subject: Subject, dtype: npt.DTypeLike) -> None:
 
 
 def options_refused(subject: Subject) -> Result:
-    """An lr out of range is refused when an instance is made; so should other numbers be."""
+    """An lr out of range is refused when an instance is made; so should other options be."""
     for lr in (0.0, -0.1, np.nan, np.inf):
         if _takes(subject, "lr", lr):
             raise CheckFailed(
                 f"lr={lr:g} is taken: a field that overrides lr needs validator=attrs.fields(Optimizer).lr.validator"
             )
     careless = []
-    for name, value in numbers_of(subject).items():
-        wrong = [np.nan, -1.0] + ([1.5] if role_of(name) in DECAY_RATES else [])
-        taken = [f"{bad:g}" for bad in wrong if _takes(subject, name, bad)] if name != "lr" else []
-        if taken:
-            careless.append(f"{name} takes {words(taken)}" if isinstance(value, float) else name)
+    for name, value in options_now(subject).items():
+        wrong = _wrong(name, value) if name != "lr" else []
+        taken = [str(bad) for bad in wrong if _takes(subject, name, bad)]
+        careless += [f"{name} takes {words(taken)}"] if taken else []
     if careless:
         return warned(f"no validator refuses it: {'; '.join(careless)} (optiscope.optim has at_least_zero, decay_rate)")
-    return passed("lr and other numbers out of range are refused")
+    return passed("lr and other values out of range are refused")
 
 
-def numbers_of(subject: Subject) -> dict[str, float]:
-    """Return the options that are numbers with a point, with the values that an instance has."""
-    return {name: value for name, value in options_now(subject).items() if isinstance(value, float)}
+def _wrong(name: str, value: Any) -> list[Any]:
+    """Return values that an option of this name, and with this value, should hardly take."""
+    if isinstance(value, bool):
+        return []
+    if isinstance(value, float):
+        return [np.nan, -1.0] + ([1.5] if role_of(name) in DECAY_RATES else [])
+    return [-1] if isinstance(value, int) else ["no such value"] if isinstance(value, str) else []
 
 
-def _takes(subject: Subject, name: str, value: float) -> bool:
+def _takes(subject: Subject, name: str, value: Any) -> bool:
     try:
         subject.make(**{name: value})
     except (ValueError, TypeError, OptiscopeError):

@@ -25,7 +25,7 @@ DECAY_RATES = ("beta1", "beta2", "momentum")
 """The roles that are decay rates of moving averages."""
 
 FROM_ZERO = {"momentum": 0.6, "dampening": 0.3}
-"""What an option of a role is moved to from 0, if not to 0.1: no two that could be taken for each other to one value."""
+"""What an option of a role is moved to from 0, if not to 0.1: one that could be taken for another to another value."""
 
 PAIR = "betas"
 """One option that holds beta1 and beta2."""
