@@ -20,7 +20,10 @@ def test_right(conformance):
     assert "step-time" not in results
 
 def test_an_instance(conformance):
-    assert conformance(SGD(lr=0.5), without=["cost", "rosenbrock"])["lr"].outcome == "passed"
+    assert conformance(SGD(lr=0.5), without=["step-time", "rosenbrock"])["lr"].outcome == "passed"
+
+def test_misspelt(conformance):
+    conformance(SGD, without=["step-tim"])
 
 def test_broken(conformance):
     conformance(Forgetful)
@@ -36,8 +39,9 @@ def test_every_failure_is_told_in_the_report(tmp_path):
     command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "test_mine.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "2 failed, 2 passed" in done.stdout
+    assert "3 failed, 2 passed" in done.stdout
     assert "sgd does not conform:" in done.stdout
     assert "gradients: update must leave the gradients as they are, and changed them at step 1" in done.stdout
     assert "against: leaves adam at step 1 in 'small'" in done.stdout
+    assert "unknown check 'step-tim': did you mean 'step-time'?" in done.stdout
     assert "Traceback" not in done.stdout

@@ -21,7 +21,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from optiscope.errors import UsageError, told
+from optiscope.errors import UsageError, told, unknown
 from optiscope.optim import Optimizer
 from optiscope.testing import against, behaviour, contract, edges, facts
 from optiscope.testing import fingerprint as compared
@@ -75,7 +75,9 @@ def check_all(subject: Subject, names: Iterable[str] | None = None) -> tuple[Res
 
 
 def check(subject: Subject, name: str) -> Result:
-    """Return the result of one check."""
+    """Return the result of the check called `name`; UsageError if there is none."""
+    if name not in CHECKS:
+        raise unknown("check", name, CHECKS)
     try:
         with quiet():
             result = CHECKS[name](subject)

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from optiscope.errors import unknown
 from optiscope.testing.kit import CHECKS, check_all
 from optiscope.testing.result import Result
 from optiscope.testing.subject import subject_of
@@ -35,6 +36,8 @@ def conformance() -> Callable[..., dict[str, Result]]:
         piece: Any, *, against: str | None = None, without: Iterable[str] = SLOW, **options: Any
     ) -> dict[str, Result]:
         left = set(without)
+        if wrong := left - CHECKS.keys():
+            raise unknown("check", min(wrong), CHECKS)
         subject = subject_of(piece, against=against, **options)
         results = check_all(subject, [name for name in CHECKS if name not in left])
         broken = [f"{result.name}: {result.why}" for result in results if result.outcome == "failed"]
