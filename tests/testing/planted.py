@@ -389,6 +389,16 @@ class FirstBlockOnly(SGD):
         params.flat[:65_536] -= self.lr * grads.flat[:65_536]
 
 
+class BlocksOfATensor(SGD):
+    """Only the first block of each tensor has the whole rate."""
+
+    def update(self, params, grads, state, step):
+        for name, w in params.items():
+            change = self.lr * grads[name].reshape(-1)
+            change[65_536:] /= 2
+            w -= change.reshape(w.shape)
+
+
 class NeedsAxes(SGD):
     def update(self, params, grads, state, step):
         for name, w in params.items():

@@ -39,6 +39,7 @@ CONTRACT = [
     (planted.DividesByZero, "zero-gradients", "guard 0/0"),
     (planted.StateIsShared, "independent", "state is shared between parameters"),
     (planted.FirstBlockOnly, "independent", "not all of params.flat"),
+    (planted.BlocksOfATensor, "independent", "of a large tensor"),
     (planted.SpreadsNaN, "not-finite", "keep it where it is"),
     (planted.NeedsAxes, "shapes", "without axes"),
     (planted.MeansOverEmpty, "shapes", "empty"),

@@ -29,6 +29,9 @@ ROUNDING = 1e-9
 TOUCHED = "conv.weight"
 """The tensor whose gradients are changed, to see who else notices."""
 
+ROWS = 300
+"""Rows, and columns, of a matrix that is longer than a block as well."""
+
 TENSORS, EQUAL = 700, (10, 10)
 """How many equal tensors make a vector longer than a block of `optiscope.optim.blocks`, and their shape."""
 
@@ -61,7 +64,7 @@ def independent(subject: Subject) -> Result:
     reach = reach_of(subject)
     if reach != "all":
         by = {"element": "element by element", "tensor": "tensor by tensor"}[reach]
-        _check_equal_tensors(subject)
+        _check_equal_parts(subject)
         return passed(f"works {by}: no tensor's step depends on another's gradient", reach=reach)
     moved = _order_matters(subject)
     if moved > ROUNDING:
@@ -69,7 +72,7 @@ def independent(subject: Subject) -> Result:
             f"state is shared between parameters: a tensor's step depends on the gradients of others and on the order "
             f"of the tensors (by {moved:.1e} of the way gone)"
         )
-    _check_equal_tensors(subject)
+    _check_equal_parts(subject)
     return warned(
         "every tensor's step depends on all gradients: right only for a method with a global norm", reach=reach
     )
@@ -114,6 +117,27 @@ def _order_matters(subject: Subject) -> float:
     go(optimizer, turned, state, grads)
     straight = _ended(subject)
     return max(deviation(straight[name], turned[name], origin[name]) for name in SHAPES)
+
+
+def _check_equal_parts(subject: Subject) -> None:
+    _check_equal_tensors(subject)
+    _check_equal_rows(subject)
+
+
+def _check_equal_rows(subject: Subject) -> None:
+    optimizer = subject.make()
+    row, _ = start(optimizer, np.float64, {"row": (ROWS,)})
+    params = Parameters.from_arrays({"w": np.tile(row["row"], (ROWS, 1))}, np.float64)
+    state, before = optimizer.init(params), params.copy()
+    for step, gradient in enumerate(gradients(row, 2), 1):
+        optimizer.update(params, params.like(np.tile(gradient["row"], ROWS)), state, step)
+    w = params["w"]
+    off = deviation(np.broadcast_to(w[0], w.shape), w, before["w"])
+    if off > ROUNDING:
+        raise CheckFailed(
+            f"of the {ROWS} equal rows of one matrix with equal gradients, some go another way (off by {off:.1e}): "
+            "not all of a large tensor is worked on in the same way"
+        )
 
 
 def _check_equal_tensors(subject: Subject) -> None:
