@@ -65,7 +65,7 @@ def test_no_arguments_show_the_help(optiscope):
 OPTIONS = re.compile(r"^│ +(?:\*  )?(--[a-z-]+)", re.MULTILINE)
 
 
-@pytest.mark.parametrize("command", [("characterize",), ("label",)], ids=" ".join)
+@pytest.mark.parametrize("command", [("characterize",), ("label",), ("check",)], ids=" ".join)
 def test_the_page_of_docs_names_every_option(optiscope, command):
     page = Path(__file__).parents[2].joinpath("docs", "command-line.md").read_text(encoding="utf-8")
     found = OPTIONS.findall(optiscope(*command, "--help").out)
@@ -77,7 +77,7 @@ def test_version(optiscope):
     assert optiscope("--version").out.strip() == package.__version__
 
 
-@pytest.mark.parametrize("command", [[], ["characterize"], ["data", "fetch"]], ids=str)
+@pytest.mark.parametrize("command", [[], ["characterize"], ["check"], ["data", "fetch"]], ids=str)
 def test_help_loads_nothing_heavy(command):
     code = (
         f"import sys; from optiscope.cli import main; assert main({[*command, '--help']!r}) == 0; "

@@ -23,6 +23,7 @@ COMMANDS = {
     "characterize": "Train a grid of runs, record them and judge them.",
     "label": "Judge a grid of runs again from its files, without training.",
     "report": "Write report.html: the verdicts, figures and evidence of a grid.",
+    "check": "Say whether an optimizer is implemented right, with one line of why for each check.",
     "plugins": "Show which plugins are installed, from where, and what they bring.",
     "data": "Fetch, make or verify image data.",
     "file": "Look into run files, check them, save them, or export them.",
@@ -51,8 +52,8 @@ def group(name: str, text: str, version: str | None = None) -> App:
     )
 
 
-def command(function: Callable[..., None]) -> App:
-    """Return an application that is one command, called as `function` is.
+def command(function: Callable[..., int | None]) -> App:
+    """Return an application that is one command, called as `function` is; what it returns is the exit code, None for 0.
 
     The first paragraph of its docstring stands above the options, the rest, with the examples, below them.
     """

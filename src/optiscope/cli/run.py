@@ -1,7 +1,7 @@
 """`main`: run a command, turn whatever ends it into one line on stderr and an exit code.
 
     0    the command did what it was asked to, whatever the verdicts
-    1    something unexpected, which is a mistake in optiscope or in a plugin
+    1    `check` found that an optimizer fails; or something unexpected, a mistake in optiscope or in a plugin
     2    bad input: what is wrong and how to mend it
     130  Ctrl-C: what was kept and how to go on
     143  the same, asked for by SIGTERM, as batch systems do before they end a job
@@ -76,7 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _listening(asked, ends=arguments is None):
             from optiscope.cli.app import make_app  # here, so that Ctrl-C during the imports is one line as well
 
-            make_app()(words, exit_on_error=False, print_error=False, verbose=False, result_action="return_value")
+            run = make_app()
+            code = run(words, exit_on_error=False, print_error=False, verbose=False, result_action="return_value")
             sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -89,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get(TRACEBACK):
             raise
         return _end(*_explain(error))
-    return OK
+    return OK if code is None else int(code)
 
 
 @contextmanager

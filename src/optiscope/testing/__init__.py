@@ -1,5 +1,20 @@
-"""For authors of plugins: checks that a piece of theirs keeps the promises that the host relies on."""
+"""For authors of plugins: is this optimizer implemented right? The conformance kit, and its pytest plugin."""
 
-from optiscope.testing.optimizers import check_optimizer
+from optiscope.testing.kit import CHECKS, CONTRACT, check, check_all, check_optimizer
+from optiscope.testing.result import CheckFailed, Result
+from optiscope.testing.subject import Again, Subject, checked, load, subject_of
 
-__all__ = ["check_optimizer"]
+__all__ = [
+    "CHECKS",
+    "CONTRACT",
+    "Again",
+    "CheckFailed",
+    "Result",
+    "Subject",
+    "check",
+    "check_all",
+    "check_optimizer",
+    "checked",
+    "load",
+    "subject_of",
+]

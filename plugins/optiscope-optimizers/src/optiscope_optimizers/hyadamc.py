@@ -71,6 +71,8 @@ class HyAdamC(Optimizer):
         if rectified is not None:
             scale *= rectified * math.sqrt(1 - self.beta2**step)
         for index, layer in enumerate(layers(params)):
+            if layer.start == layer.stop:
+                continue
             beta = self._weigh(index, layer, grads, state)
             for part in blocks_of(layer):
                 g, m, v, last = grads.flat[part], *(state[name][part] for name in ("m", "v", "last"))

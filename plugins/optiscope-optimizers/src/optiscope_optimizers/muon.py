@@ -113,7 +113,7 @@ def orthogonalised(matrix: Array, steps: int) -> Array:
 
 def _matrix(array: Array) -> Array:
     """Return a view [inputs, outputs]."""
-    return array.reshape(-1, array.shape[-1])
+    return array.reshape(math.prod(array.shape[:-1]), array.shape[-1])
 
 
 def _by_adamw(params: Parameters, flat: Array | None = None) -> Parameters:
