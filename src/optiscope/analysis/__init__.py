@@ -7,6 +7,7 @@ is in docs/labels.md.
 from optiscope.analysis.analyzer import Analyzer, Axis, RunRecord, gradient_norm, series
 from optiscope.analysis.collapse import collapse
 from optiscope.analysis.corroborate import Witness, corroborate
+from optiscope.analysis.dynamics import Dynamics, dynamics
 from optiscope.analysis.envelope import Envelope, LowerBound, burn_in, envelope, lower_bound, measure
 from optiscope.analysis.finding import Alarm, Finding
 from optiscope.analysis.finite import finite, first_non_finite
@@ -18,6 +19,7 @@ __all__ = [
     "Alarm",
     "Analyzer",
     "Axis",
+    "Dynamics",
     "Envelope",
     "Finding",
     "LowerBound",
@@ -28,6 +30,7 @@ __all__ = [
     "burn_in",
     "collapse",
     "corroborate",
+    "dynamics",
     "envelope",
     "finite",
     "first_non_finite",
