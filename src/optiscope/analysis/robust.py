@@ -128,6 +128,16 @@ def growth(r: Floats) -> Floats:
     return np.asarray(np.log(mad(r[..., half:]) / mad(r[..., :half])))
 
 
+def swing(r: Floats) -> Floats:
+    """Return the lag-1 correlation of the differences of `r`, [..., T], along the last axis; they have no mean.
+
+    It is -1 where the series swings to and fro from step to step, -1/2 for white noise, about 0 for a smooth series.
+    """
+    steps = np.diff(r, axis=-1)
+    power = np.sum(steps**2, axis=-1)
+    return np.asarray(np.sum(steps[..., 1:] * steps[..., :-1], axis=-1) / np.where(power > 0, power, 1.0))
+
+
 def remove_step(y: Floats, peak: npt.NDArray[np.intp], basis: Floats) -> Floats:
     """Return `y`, [..., T], less its least-squares fit by `basis` and a step after index `peak`, [...], together."""
     y = remove_trend(y, basis)
