@@ -230,11 +230,11 @@ def holm(p_values: Mapping[str, float], level: float) -> dict[str, float]:
     return levels
 
 
-def detect(values: Floats, burn: int, name: str, what: str) -> Finding:
+def detect(values: Floats, burn: int, name: str, what: str, level: float = LEVEL) -> Finding:
     """Judge one of the four faults, `name` X, V, D or P, of the series `values` [T], which is called `what`.
 
-    It alarms if its p-value is small enough after Holm's correction for all four, at 5 % together, and its effect is
-    large enough to matter. Only the steps before the first that is not finite are used.
+    It alarms if its p-value is small enough after Holm's correction for all four, at `level` together, and its effect
+    is large enough to matter. Only the steps before the first that is not finite are used.
     """
     bad = np.flatnonzero(~np.isfinite(values))
     values = values[: bad[0]] if bad.size else values
@@ -248,12 +248,11 @@ def detect(values: Floats, burn: int, name: str, what: str) -> Finding:
             else f"the {what} does not vary after burn-in"
         )
         return Finding(name=NAMES[name], rule_version=RULE, result="undecided", why=why)
-    test = found.test(name)
-    level = LEVEL / len(NAMES)
-    if test.p_value <= LEVEL:
-        level = holm({each: found.test(each).p_value for each in NAMES}, LEVEL)[name]
-    alarm = found.alarm(test, level)
-    alarms = (alarm,) if test.matters and test.p_value <= level else ()
+    test, own = found.test(name), level / len(NAMES)
+    if test.p_value <= level:
+        own = holm({each: found.test(each).p_value for each in NAMES}, level)[name]
+    alarm = found.alarm(test, own)
+    alarms = (alarm,) if test.matters and test.p_value <= own else ()
     return Finding(
         name=NAMES[name],
         rule_version=RULE,

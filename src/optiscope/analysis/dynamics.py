@@ -109,6 +109,9 @@ def dynamics(loss: Floats, minimum: float = 0.0, grad_norm: Floats | None = None
     length = 3 * n // 4 // BLOCKS
     first = n - length * BLOCKS
     tops = np.max(excess[first:].reshape(BLOCKS, length), axis=1)
+    if tops[-1] <= 0:
+        why = "the loss has come down to its minimum, and nothing is left"
+        return Dynamics(kind="decaying", rate=None, interval=None, steps=(first + 1, n), why=why)
     levels = np.log(np.maximum(tops, _SMALLEST))
     slope = _slope(levels)
     kind, why = _kind(excess, levels, slope, grad_norm, noise)

@@ -15,8 +15,8 @@ which in healthy runs settles to a constant. A burn-in of max(1 epoch, 10 % of t
     X, V, D                            a spike, noise that grows, a shift of level: `optiscope.analysis.detectors`
 
 X, V and D alarm each at a third of 5 % (Bonferroni), upwards only where going down is settling. R has no null
-distribution: its limit is a matter of scale and comes from reasoning until this project's own runs are there to fit it. "With margin" means that the bootstrap interval of R lies below
-the limit as a whole.
+distribution: its limit is a matter of scale and comes from reasoning until this project's own runs are there to fit
+it. "With margin" means that the bootstrap interval of R lies below the limit as a whole.
 """
 
 from __future__ import annotations
@@ -123,8 +123,8 @@ def measure(values: Floats, burn: int) -> Envelope | None:
     )
 
 
-def envelope(q05: Floats, iqr: Floats, steps_per_epoch: int) -> Finding:
-    """Judge whether the lower envelope of the signal is steady.
+def envelope(q05: Floats, iqr: Floats, steps_per_epoch: int, limit: float = ROUGHNESS_LIMIT) -> Finding:
+    """Judge whether the lower envelope of the signal is steady: rough from an R of `limit` on.
 
     `q05` and `iqr`, both [T], are the 5 % quantile and the inter-quartile range of the signal at every step. Only
     the steps before the first that is not finite are used. The statistic is R; the p-value the smallest of those of
@@ -142,15 +142,15 @@ def envelope(q05: Floats, iqr: Floats, steps_per_epoch: int) -> Finding:
         return Finding(name="envelope", rule_version=RULE, result="undecided", steps=(burn + 1, used), why=why)
     roughness, (_, high) = measured.sigma, measured.sigma_interval
     alarms = measured.alarms
-    if roughness >= ROUGHNESS_LIMIT:
-        rough = Alarm(name="R", statistic=roughness, threshold=ROUGHNESS_LIMIT, p_value=None, steps=measured.steps)
+    if roughness >= limit:
+        rough = Alarm(name="R", statistic=roughness, threshold=limit, p_value=None, steps=measured.steps)
         alarms = (rough, *alarms)
     said = f"the lower envelope moves by {roughness:.3g} of the spread of the signal (R)"
     result: Result
     if alarms:
         result, why = "alarm", f"{said}; {'; '.join(_describe(alarm) for alarm in alarms)}"
-    elif high >= ROUGHNESS_LIMIT:
-        result, why = "undecided", f"{said}, whose interval reaches the limit of {ROUGHNESS_LIMIT}"
+    elif high >= limit:
+        result, why = "undecided", f"{said}, whose interval reaches the limit of {limit}"
     else:
         result, why = "pass", f"the lower envelope is steady: it moves by {roughness:.3g} of the signal's spread (R)"
     return Finding(
@@ -158,7 +158,7 @@ def envelope(q05: Floats, iqr: Floats, steps_per_epoch: int) -> Finding:
         rule_version=RULE,
         result=result,
         statistic=roughness,
-        threshold=ROUGHNESS_LIMIT,
+        threshold=limit,
         p_value=min(1.0, 3 * min(measured.p_values)),
         interval=measured.sigma_interval,
         steps=measured.steps,
