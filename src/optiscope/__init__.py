@@ -6,6 +6,7 @@
     optiscope.open_grid(folder)                     all run files of a folder
     optiscope.verify(path), recover(path)           whether a file is whole; what can be saved of it
     optiscope.label(path)                           judge it
+    optiscope.label_series(loss=..., logits=...)    judge arrays of one's own
 
 Names are resolved when they are first used, so that importing the package costs nothing.
 """
@@ -20,7 +21,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from optiscope.config import GridConfig, RunConfig
     from optiscope.engine import train
-    from optiscope.labels import label
+    from optiscope.labels import label, label_series
     from optiscope.storage import open_grid, open_run, recover, verify
     from optiscope.sweep import characterize
 
@@ -30,6 +31,7 @@ __all__ = [
     "__version__",
     "characterize",
     "label",
+    "label_series",
     "open_grid",
     "open_run",
     "recover",
@@ -42,6 +44,7 @@ _ROOMS = {
     "RunConfig": "config",
     "characterize": "sweep",
     "label": "labels",
+    "label_series": "labels",
     "open_grid": "storage",
     "open_run": "storage",
     "recover": "storage",

@@ -3,8 +3,9 @@
     X   spike       max abs(r) / (1.4826 MAD(r))           the largest excursion, in standard deviations
     V   variance    log MAD ratio of halves of r           noise that grows
     D   level       robust CUSUM of x - (a + b log t)      a shift of level
-    P   period-2    lag-1 correlation of the differences   an oscillation from step to step that grows
-                    of r: first half less second half
+    P   period-2    atanh of the lag-1 correlation of      an oscillation from step to step that grows
+                    the differences of r: first half
+                    less second half
 
 x is the series after its burn-in, r what is left of it when its running median over 51 steps is taken out. All four
 alarm in one direction: V and P upwards only, because what dies down is settling, and P only by its growth, because a
@@ -129,7 +130,8 @@ class Detectors:
         half = self.size // 2
         chance = robust.swing(self.rough[:, :half]) - robust.swing(self.rough[:, half:])
         before, after = float(robust.swing(self.residual[:half])), float(robust.swing(self.residual[half:]))
-        return Test("P", before - after, chance, after <= -LEAST_SWING, (half, self.size - 1))
+        matters = math.tanh(after) <= -LEAST_SWING
+        return Test("P", before - after, chance, matters, (half, self.size - 1))
 
     @cached_property
     def rough(self) -> Floats:
@@ -278,8 +280,8 @@ _SAID: Mapping[str, Sequence[str]] = {
     ),
     "D": ("keeps its level (CUSUM {value:.3g})", "shifts its level at step {first} (CUSUM {value:.3g})"),
     "P": (
-        "swings from step to step as before (by {value:.2g} more in correlation)",
-        "begins to swing from step to step (by {value:.2g} more in correlation)",
+        "swings from step to step as before (by {value:.2g} in atanh of the correlation)",
+        "begins to swing from step to step (by {value:.2g} in atanh of the correlation)",
     ),
 }
 

@@ -19,8 +19,9 @@ that is a sum of many independent parts is normal, its exponential log-normal wi
     oscillating   up and down in a band of a factor of e^2 for half of the run
     unclear       anything else, the stretch between the two limits among them
 
-A run that has come down to the noise of its gradients can come no further, and is decaying too; so is one whose loss
-never rises again, and one that has reached the precision of its numbers.
+Steps after which nothing is left of the loss say no more, and are not used. A run that has come down to the noise of
+its gradients can come no further, and is decaying too; so is one whose loss never rises again, and one that has reached
+the precision of its numbers.
 """
 
 from __future__ import annotations
@@ -106,12 +107,15 @@ def dynamics(loss: Floats, minimum: float = 0.0, grad_norm: Floats | None = None
         why = f"{n} steps are too few to say whether the loss decays or grows ({MIN_STEPS} are needed)"
         return Dynamics(kind="unclear", rate=None, interval=None, steps=(1, n) if n else None, why=why)
     excess = loss - minimum
+    left = np.flatnonzero(excess > 0)
+    reached = int(left[-1]) + 1 if left.size else 0
+    if reached < MIN_STEPS:
+        why = f"the loss came down to its minimum by step {reached + 1}, and nothing is left of it"
+        return Dynamics(kind="decaying", rate=None, interval=None, steps=(1, n), why=why)
+    excess, n = excess[:reached], reached
     length = 3 * n // 4 // BLOCKS
     first = n - length * BLOCKS
     tops = np.max(excess[first:].reshape(BLOCKS, length), axis=1)
-    if tops[-1] <= 0:
-        why = "the loss has come down to its minimum, and nothing is left"
-        return Dynamics(kind="decaying", rate=None, interval=None, steps=(first + 1, n), why=why)
     levels = np.log(np.maximum(tops, _SMALLEST))
     slope = _slope(levels)
     kind, why = _kind(excess, levels, slope, grad_norm, noise)

@@ -9,8 +9,9 @@ is one scale for all optimizers: in a pilot of 30 runs, all whose r stayed below
 that came above 5 failed, and in between both happened.
 
 r_t needs the logits of the same images before and after one step. A run file has them every k steps (64 at batch
-100), because each costs a forward pass. Over k steps the spreads of single images add up at most, so (spread over k steps) /
-k is a *lower bound* of the typical step, hence of the largest: enough to alarm, never enough to pass.
+size 100), because each costs a forward pass. Over k steps the spreads of single images add up at most, so the spread
+over k steps, divided by k, is a *lower bound* of the typical step and hence of the largest: enough to alarm, never
+enough to pass.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def softmax_step(logits: npt.NDArray[np.floating], steps: npt.NDArray[np.integer
 
     The statistic is the largest r, or the largest bound.
     """
-    bad = np.flatnonzero(~np.isfinite(logits).reshape(len(logits), -1).all(axis=1))
+    bad = np.flatnonzero(~np.isfinite(logits).all(axis=tuple(range(1, logits.ndim))))
     usable = int(bad[0]) if bad.size else len(logits)
     usable = min(usable, max(int(np.searchsorted(steps, FIRST + 1)) + 1, 2))
     if usable < 2 or logits.ndim != 3 or not logits.shape[2]:
