@@ -71,9 +71,9 @@ def label_series(
     `loss` [T] is the mean over the batch. `logits` [T, ...] are the outputs for some images of the step's batch, as
     many in each step (a run file has 50), of which the 5 % quantile and the inter-quartile range are taken; give these
     as `logits_q05` and `logits_iqr` [T] where that is all you have. `grad_norm` and `update_norm` are [T], or [T, P]
-    with a column for each parameter. `probe_logits` [T, P, K] are the outputs for the same images after each
-    step. The first epoch, and at least a tenth, is burn-in. `minimum` is the least possible loss, where it is known. `host` brings the
-    analyzers; without it the installed plugins do.
+    with a column for each parameter. `probe_logits` [T, P, K] are the outputs for the same images after each step. The
+    first epoch, and at least a tenth, is burn-in. `minimum` is the least possible loss, where it is known. `host`
+    brings the analyzers; without it the installed plugins do.
     """
     given = {
         "loss": loss,
