@@ -117,7 +117,7 @@ def test_facts_are_read_from_where_they_are_recorded(run):
     run.epochs = {"histograms": counts, "step": np.array([400])}
     run.plugins = {
         "gradient-angle": {"cosine": np.full(400, 0.5)},
-        "adam-rms": {"rms": np.array([1.0, 2.5]), "step": np.array([1, 11])},
+        "gradient-rms": {"rms": np.array([1.0, 2.5]), "step": np.array([1, 11])},
     }
     found = {one.name: one().analyze(run) for one in (shells.UpdateRatio, shells.NoiseScale, shells.AdamRMS)}
     assert {finding.result for finding in found.values()} == {"info"}

@@ -92,7 +92,7 @@ def adam_rms(rms: Floats, steps: npt.NDArray[np.integer]) -> Finding:
     name = "adam-rms"
     known = np.flatnonzero(np.isfinite(rms))
     if not known.size:
-        why = "gradients over Adam's second moments were not recorded: the recorder adam-rms does it"
+        why = "gradients over Adam's second moments were not recorded: set gradient-rms.every=10 before a run of Adam"
         return Finding(name=name, rule_version=RULE, result="undecided", why=why)
     at = int(known[np.argmax(rms[known])])
     spikes = known[rms[known] >= RMS_SPIKE]

@@ -307,8 +307,8 @@ class AdamRMS(_Rule):
     rule_version: ClassVar[str] = FACTS_RULE
 
     def judge(self, run: RunRecord) -> Finding:
-        """Report it where a recorder "adam-rms" wrote the signal "rms" at its steps."""
-        recorded = run.plugins.get("adam-rms", {})
+        """Report it where the recorder gradient-rms was told to record it."""
+        recorded = run.plugins.get("gradient-rms", {})
         rms = np.asarray(recorded.get("rms", ()), dtype=np.float64)
         return analysis.adam_rms(rms, recorded.get("step", np.arange(1, rms.size + 1)))
 
