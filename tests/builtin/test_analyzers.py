@@ -63,6 +63,7 @@ def test_an_option_that_is_not_the_default_is_part_of_the_version(run):
         ("Spike", {"series": "logits"}, "series must be one of signal, loss, gradient, not 'logits'"),
         ("Level", {"level": 1.0}, "level must be a number between 0 and 1"),
         ("PeriodTwo", {"judged": 1}, "judged must be true or false"),
+        ("Spike", {"series": "loss", "judged": True}, "judged needs the series signal"),
         ("Envelope", {"limit": 0}, "limit must be a number above zero"),
     ],
 )

@@ -45,10 +45,10 @@ def test_a_csv_file_as_json(optiscope, losses):
 
 
 def test_options_reach_the_rules(optiscope, losses):
-    words = ("label", losses, "--analyzers", "spike", "--set", "spike.series=loss", "spike.judged=true", "--json")
+    words = ("label", losses, "--analyzers", "spike", "--set", "spike.series=loss", "--json")
     (found,) = optiscope(*words).document["analyzers"]
     assert (found["name"], found["result"]) == ("spike", "pass")
-    assert found["rule_version"] == "provisional-1 (series=loss, judged=True)"
+    assert found["rule_version"] == "provisional-1 (series=loss)"
 
 
 def test_what_cannot_be_judged_is_refused(refused, folder):

@@ -194,6 +194,11 @@ class _Detector(_Rule):
     level: float = attrs.field(default=LEVEL, validator=_share)
     judged: bool = attrs.field(default=False, validator=_flag)
 
+    def __attrs_post_init__(self) -> None:
+        """Refuse to judge what alarms of the signal are confirmed by: it would confirm itself."""
+        if self.judged and self.series != "signal":
+            raise ValueError(f"judged needs the series signal, because alarms are confirmed by the {self.series}")
+
     @property
     def axis(self) -> Axis:  # type: ignore[override]
         """The signal where the detector is judged, and the report where it advises."""
