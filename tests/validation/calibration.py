@@ -2,8 +2,8 @@
 
     uv run python tests/validation/calibration.py [--trials N] [--seed N]
 
-Prints the tables of docs/labels.md as Markdown. With the default of 200 trials a cell it takes some ten minutes on one
-core. Nothing here was used to choose a limit: the seed is of its own, and every table says how many trials it rests on.
+Prints the tables of docs/labels.md as Markdown. With the default of 200 trials a cell it takes some fifteen minutes on
+one core. Every table says how many trials it rests on.
 
     false alarms    healthy noise of lag-1 correlation phi on a log drift
     power           the same with one fault
