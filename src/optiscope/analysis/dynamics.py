@@ -86,6 +86,7 @@ class _Slope:
     high: float
 
 
+@np.errstate(over="ignore", invalid="ignore")  # numbers near the largest float may overflow: infinite is right
 def dynamics(loss: Floats, minimum: float = 0.0, grad_norm: Floats | None = None, noise: float = 0.0) -> Dynamics:
     """Judge from the loss of every step, [T], mean over the batch, what a run does about the known `minimum`.
 
@@ -118,7 +119,9 @@ def dynamics(loss: Floats, minimum: float = 0.0, grad_norm: Floats | None = None
     tops = np.max(excess[first:].reshape(BLOCKS, length), axis=1)
     levels = np.log(np.maximum(tops, _SMALLEST))
     slope = _slope(levels)
-    kind, why = _kind(excess, levels, slope, grad_norm, noise)
+    if grad_norm is None or grad_norm.size != loss.size:
+        grad_norm = np.empty(0)
+    kind, why = _kind(excess, levels, slope, grad_norm[:n], noise)
     return Dynamics(
         kind=kind,
         rate=slope.mean / length,
@@ -138,7 +141,7 @@ def _slope(levels: Floats) -> _Slope:
     return _Slope(mean, mean - Z * near, mean + variance / 2 + Z * far)
 
 
-def _kind(excess: Floats, levels: Floats, slope: _Slope, grad_norm: Floats | None, noise: float) -> tuple[Kind, str]:
+def _kind(excess: Floats, levels: Floats, slope: _Slope, grad_norm: Floats, noise: float) -> tuple[Kind, str]:
     change = float(levels[-1] - levels[0])
     half = excess.size // 2
     steps = np.diff(excess[half:])
@@ -146,7 +149,7 @@ def _kind(excess: Floats, levels: Floats, slope: _Slope, grad_norm: Floats | Non
         return "growing", "the loss grows away from its minimum"
     if slope.high < 0 and change < -LEAST_CHANGE:
         return "decaying", "the loss decays towards its minimum"
-    if noise > 0 and grad_norm is not None and float(np.median(grad_norm[half:])) <= NOISE_FACTOR * noise:
+    if noise > 0 and grad_norm.size and float(np.median(grad_norm[half:])) <= NOISE_FACTOR * noise:
         return "decaying", "the gradient has come down to its noise"
     if not (steps > 0).any() and change < -LEAST_DESCENT:
         return "decaying", "the loss never rises in the second half"

@@ -93,8 +93,8 @@ def lower_bound(q05: Floats, iqr: Floats, burn: int) -> LowerBound:
     n = min(q05.size, iqr.size)
     bad = np.flatnonzero(~(np.isfinite(q05[:n]) & np.isfinite(iqr[:n])))
     used = int(bad[0]) if bad.size else n
-    spread = robust.running_median(iqr[:used], WINDOW)
     with np.errstate(all="ignore"):  # a spread of zero, or logits near the largest float
+        spread = robust.running_median(iqr[:used], WINDOW)
         return LowerBound(values=q05[:used] / spread, spread=spread, burn=burn)
 
 
