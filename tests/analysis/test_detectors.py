@@ -76,6 +76,14 @@ def test_an_alarm_takes_the_others_into_account(ar1, faults):
     assert seen
 
 
+def test_what_is_significant_and_small_passes_and_says_so(ar1):
+    bend = ar1(400, 0, np.random.default_rng(15)) + 0.8 * np.cos(2 * np.pi * np.arange(1, 401) / 400)
+    found = detect(bend, 100, "D", "loss")
+    assert found.result == "pass"
+    assert found.p_value <= 0.05 / 4
+    assert found.why.endswith("too small an effect to matter")
+
+
 @pytest.mark.parametrize(
     ("n", "why"), [(250, "150 finite steps of the loss after a burn-in of 100 are too few"), (0, "0")]
 )

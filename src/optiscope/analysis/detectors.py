@@ -254,7 +254,9 @@ def detect(values: Floats, burn: int, name: str, what: str, level: float = LEVEL
     if test.p_value <= level:
         own = holm({each: found.test(each).p_value for each in NAMES}, level)[name]
     alarm = found.alarm(test, own)
-    alarms = (alarm,) if test.matters and test.p_value <= own else ()
+    significant = test.p_value <= own
+    alarms = (alarm,) if significant and test.matters else ()
+    small = ", too small an effect to matter" if significant and not test.matters else ""
     return Finding(
         name=NAMES[name],
         rule_version=RULE,
@@ -265,7 +267,7 @@ def detect(values: Floats, burn: int, name: str, what: str, level: float = LEVEL
         steps=(burn + 1, values.size),
         first_step=alarm.steps[0] if alarms else None,
         alarms=alarms,
-        why=f"the {what} {describe(alarm, bool(alarms))}, with a chance of {test.p_value:.2g} in stationary noise",
+        why=f"the {what} {describe(alarm, bool(alarms))}, with a chance of {test.p_value:.2g} in stationary noise{small}",
     )
 
 
