@@ -267,7 +267,9 @@ def detect(values: Floats, burn: int, name: str, what: str, level: float = LEVEL
         steps=(burn + 1, values.size),
         first_step=alarm.steps[0] if alarms else None,
         alarms=alarms,
-        why=f"the {what} {describe(alarm, bool(alarms))}, with a chance of {test.p_value:.2g} in stationary noise{small}",
+        why=(
+            f"the {what} {describe(alarm, bool(alarms))}, with a chance of {test.p_value:.2g} in stationary noise{small}"
+        ),
     )
 
 
