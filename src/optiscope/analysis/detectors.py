@@ -256,6 +256,7 @@ def detect(values: Floats, burn: int, name: str, what: str, level: float = LEVEL
     alarm = found.alarm(test, own)
     significant = test.p_value <= own
     alarms = (alarm,) if significant and test.matters else ()
+    said = describe(alarm, bool(alarms))
     small = ", too small an effect to matter" if significant and not test.matters else ""
     return Finding(
         name=NAMES[name],
@@ -267,9 +268,7 @@ def detect(values: Floats, burn: int, name: str, what: str, level: float = LEVEL
         steps=(burn + 1, values.size),
         first_step=alarm.steps[0] if alarms else None,
         alarms=alarms,
-        why=(
-            f"the {what} {describe(alarm, bool(alarms))}, with a chance of {test.p_value:.2g} in stationary noise{small}"
-        ),
+        why=f"the {what} {said}, with a chance of {test.p_value:.2g} in stationary noise{small}",
     )
 
 
