@@ -7,6 +7,7 @@
     optiscope.verify(path), recover(path)           whether a file is whole; what can be saved of it
     optiscope.label(path)                           judge it
     optiscope.Recording(out, run, sources)          record a run that somebody else trains
+    optiscope.label_series(loss=..., logits=...)    judge arrays of one's own
 
 Names are resolved when they are first used, so that importing the package costs nothing.
 """
@@ -21,7 +22,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from optiscope.config import GridConfig, RunConfig
     from optiscope.engine import train
-    from optiscope.labels import label
+    from optiscope.labels import label, label_series
     from optiscope.recording import Recording
     from optiscope.storage import open_grid, open_run, recover, verify
     from optiscope.sweep import characterize
@@ -33,6 +34,7 @@ __all__ = [
     "__version__",
     "characterize",
     "label",
+    "label_series",
     "open_grid",
     "open_run",
     "recover",
@@ -46,6 +48,7 @@ _ROOMS = {
     "RunConfig": "config",
     "characterize": "sweep",
     "label": "labels",
+    "label_series": "labels",
     "open_grid": "storage",
     "open_run": "storage",
     "recover": "storage",

@@ -99,7 +99,9 @@ class RunInfo:
 
     `lr` is the base learning rate in force (the optimizer's own default where none was asked for). The `*_options`
     are complete: defaults filled in. `parameters` gives name and shape in order. `outputs` is K, the width of the
-    model's output signal, whose name is `output` ("logits"; "coordinates" for a quadratic). `blas` is NumPy's linear
+    model's output signal, whose name is `output` ("logits"; "coordinates" for a quadratic). `minimum` is the least
+    expected loss where it is known, and `gradient_noise` the root mean square norm of what chance adds there to the
+    gradient that is back-propagated. `blas` is NumPy's linear
     algebra library as the run uses it: name, version, architecture and threads, as far as they are known.
     """
 
@@ -125,6 +127,8 @@ class RunInfo:
     outputs: int
     class_names: tuple[str, ...]
     config: Mapping[str, Any]
+    minimum: float | None = None
+    gradient_noise: float = 0.0
     plugins: tuple[PluginInfo, ...] = ()
     versions: Mapping[str, str] = attrs.field(factory=dict)
     blas: Mapping[str, str | int] = attrs.field(factory=dict)

@@ -8,7 +8,21 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from optiscope.analysis import burn_in, collapse, envelope, finite, lower_bound, measure, outcome
+from optiscope.analysis import (
+    adam_rms,
+    burn_in,
+    collapse,
+    detect,
+    dynamics,
+    envelope,
+    finite,
+    lower_bound,
+    measure,
+    noise_scale,
+    outcome,
+    softmax_step,
+)
+from optiscope.analysis.detectors import NAMES
 
 STEPS = np.arange(1, 401)
 
@@ -219,6 +233,9 @@ SERIES = arrays.arrays(
 @given(one=SERIES, other=SERIES, epoch=st.integers(1, 100))
 def test_no_series_makes_a_rule_raise_and_every_finding_is_one_sentence(one, other, epoch):
     found = [outcome(one), collapse(one, other), envelope(one, other, epoch), finite({"one": one, "other": other})]
+    found += [detect(one, epoch, name, "loss") for name in NAMES]
+    found += [dynamics(one), dynamics(one, 0.5, other, 0.1), noise_scale(one, other, 10)]
+    found += [adam_rms(one, np.arange(one.size)), softmax_step(one.reshape(-1, 1, 1), np.arange(one.size))]
     for finding in found:
         assert finding.why.strip()
         assert "\n" not in finding.why

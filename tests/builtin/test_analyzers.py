@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from optiscope import analysis
-from optiscope.builtin.analyzers import ANALYZERS, Collapse, Envelope, Finite, Outcome
+from optiscope.builtin import analyzers as shells
+from optiscope.builtin.analyzers import ANALYZERS, Collapse, Dynamics, Envelope, Finite, Outcome
 
 
 @pytest.fixture
@@ -20,20 +21,110 @@ def run():
         "update_norm": np.ones((400, 3)),
         "accuracy": np.full(400, np.nan),
     }
-    return SimpleNamespace(status="completed", why="", n_steps=400, steps=steps, config={"steps_per_epoch": 150})
+    return made(steps)
 
 
-def test_there_are_four_and_each_says_what_it_is():
-    assert [analyzer.name for analyzer in ANALYZERS] == ["finite", "collapse", "outcome", "envelope"]
-    assert [analyzer.axis for analyzer in ANALYZERS] == ["outcome", "outcome", "outcome", "signal"]
-    assert all(analyzer.required for analyzer in ANALYZERS)
+def made(steps, **config):
+    return SimpleNamespace(
+        status="completed",
+        why="",
+        n_steps=400,
+        steps=steps,
+        probe={},
+        epochs={},
+        plugins={},
+        config={"steps_per_epoch": 150, "batch_size": 100} | config,
+    )
+
+
+def test_those_that_judge_are_few_and_the_others_advise_or_report():
+    assert [one.name for one in ANALYZERS if one.required] == ["finite", "collapse", "outcome", "envelope"]
+    assert [one.name for one in ANALYZERS if getattr(one, "decisive", False)] == ["dynamics"]
+    assert {one().axis for one in ANALYZERS if not one.required and one is not Dynamics} == {"report"}
+    assert [one.name for one in ANALYZERS] == [*dict.fromkeys(one.name for one in ANALYZERS)]
 
 
 @pytest.mark.parametrize("analyzer", ANALYZERS)
 def test_findings_carry_name_and_version_of_their_analyzer(run, analyzer):
     found = analyzer().analyze(run)
     assert (found.name, found.rule_version) == (analyzer.name, analyzer.rule_version)
-    assert found.result == "pass"
+    assert found.result == "pass" if analyzer.required else found.result in ("pass", "info", "undecided")
+
+
+def test_an_option_that_is_not_the_default_is_part_of_the_version(run):
+    assert Envelope(limit=0.4).analyze(run).rule_version == "provisional-1 (limit=0.4)"
+    assert Envelope(limit=0.01).analyze(run).result == "alarm"
+    assert Outcome(limit=0.01).analyze(run).result == "fail"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "part"),
+    [
+        ("Spike", {"series": "logits"}, "series must be one of signal, loss, gradient, not 'logits'"),
+        ("Level", {"level": 1.0}, "level must be a number between 0 and 1"),
+        ("PeriodTwo", {"judged": 1}, "judged must be true or false"),
+        ("Spike", {"series": "loss", "judged": True}, "judged needs the series signal"),
+        ("Envelope", {"limit": 0}, "limit must be a number above zero"),
+    ],
+)
+def test_bad_options(name, options, part):
+    with pytest.raises(ValueError, match=part):
+        getattr(shells, name)(**options)
+
+
+@pytest.mark.parametrize("name", ["Spike", "Variance", "Level", "PeriodTwo", "SoftmaxStep"])
+def test_what_advises_is_judged_where_it_is_told_to(name):
+    assert getattr(shells, name)().axis == "report"
+    assert getattr(shells, name)(judged=True).axis == "signal"
+
+
+def test_a_detector_looks_at_the_series_that_it_is_given(run):
+    run.steps["loss"][300] += 3
+    assert shells.Spike().analyze(run).result == "pass"
+    found = shells.Spike(series="loss").analyze(run)
+    assert (found.result, found.first_step) == ("alarm", 301)
+    run.steps["grad_norm"] = np.abs(run.steps["grad_norm"] + 0.1 * np.random.default_rng(1).standard_normal((400, 3)))
+    run.steps["grad_norm"][350] = 9
+    assert shells.Spike(series="gradient").analyze(run).first_step == 351
+
+
+def test_dynamics_are_judged_only_where_the_minimum_is_known(run):
+    assert Dynamics().analyze(run).result == "info"
+    t = np.arange(400)
+    run = made({"loss": 3 + 0.9**t, "grad_norm": 0.95 ** t[:, None]}, minimum=3.0)
+    found = Dynamics().analyze(run)
+    assert (found.result, found.kind, found.direction) == ("pass", "decaying", "above")
+    run.steps["loss"] = 3 + 1.1**t
+    assert (Dynamics().analyze(run).result, Dynamics().analyze(run).kind) == ("fail", "growing")
+
+
+def test_a_run_at_its_noise_is_decaying_and_one_above_it_circles():
+    rng = np.random.default_rng(0)
+    steps = {"loss": rng.chisquare(1, 400), "grad_norm": np.ones((400, 1))}
+    assert Dynamics().analyze(made(steps, minimum=0.0, gradient_noise=0.5)).kind == "decaying"
+    assert Dynamics().analyze(made(steps, minimum=0.0)).kind == "bounded oscillation"
+
+
+def test_the_softmax_step_looks_at_the_probe(run):
+    run.probe = {"logits": np.zeros((3, 5, 4)), "step": np.array([1, 2, 3])}
+    assert shells.SoftmaxStep().analyze(run).statistic == 0
+    run.config["output"] = "coordinates"
+    assert shells.SoftmaxStep().analyze(run).result == "undecided"
+
+
+def test_facts_are_read_from_where_they_are_recorded(run):
+    counts = np.zeros((1, 3, 64), np.int64)
+    counts[0, :, 47] = 100
+    run.epochs = {"histograms": counts, "step": np.array([400])}
+    run.plugins = {
+        "gradient-angle": {"cosine": np.full(400, 0.5)},
+        "gradient-rms": {"rms": np.array([1.0, 2.5]), "step": np.array([1, 11])},
+    }
+    found = {one.name: one().analyze(run) for one in (shells.UpdateRatio, shells.NoiseScale, shells.AdamRMS)}
+    assert {finding.result for finding in found.values()} == {"info"}
+    assert found["update-ratio"].steps == (400, 400)
+    assert found["noise-scale"].statistic == pytest.approx(100)
+    assert found["adam-rms"].first_step == 11
 
 
 @pytest.mark.parametrize("name", ["loss", "grad_norm", "update_norm"])
@@ -63,8 +154,10 @@ def test_envelope_drops_an_epoch(run):
 
 
 def test_series_that_are_not_there_are_undecided():
-    run = SimpleNamespace(status="completed", why="", n_steps=0, steps={}, config={"steps_per_epoch": 10})
-    assert {analyzer().analyze(run).result for analyzer in ANALYZERS} == {"undecided"}
+    found = {analyzer.name: analyzer().analyze(made({})) for analyzer in ANALYZERS}
+    assert found.pop("dynamics").result == "info"
+    assert {finding.result for finding in found.values()} == {"undecided"}
+    assert found["envelope"].why == "the record has no logits_q05 and no logits_iqr"
 
 
 def test_the_gradient_norm_is_that_of_the_whole(run):

@@ -1,9 +1,11 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 import optiscope
 from optiscope.autograd import Tape
-from optiscope.builtin.recorders import ProbeRecorder
+from optiscope.builtin.recorders import GradientRMSRecorder, ProbeRecorder
 from optiscope.config import RunConfig
 from optiscope.data import Synthetic, to_batch
 from optiscope.engine import prepare, train
@@ -88,3 +90,30 @@ def test_the_synthetic_set_needs_a_network_and_small_cnn_is_enough():
     result = train(RunConfig(optimizer="adam", batch_size=50, epochs=2, order="reshuffle"))
     assert Synthetic().train == 5000
     assert 0.8 < result.epochs[-1].val_accuracy < 0.99
+
+
+def rms_of(tmp_path, optimizer="adam", every=1, steps=12, **options):
+    options = {"quadratic": {"curvature": "1,4", "noise": 0.5}, "gradient-rms": {"every": every}, **options}
+    config = RunConfig(model="quadratic", optimizer=optimizer, batch_size=2, steps=steps, options=options)
+    path = tmp_path / f"{optimizer}-{every}.h5"
+    train(config, open_sink=lambda info, signals: RunWriter.create(path, info, signals))
+    with optiscope.open_run(path) as run:
+        return {name: run.plugins["gradient-rms"][name] for name in run.plugins.get("gradient-rms", {})}
+
+
+def test_the_gradient_is_as_large_as_adams_memory_of_it_at_first_and_more_where_it_jumps(tmp_path):
+    assert rms_of(tmp_path)["rms"][0] == pytest.approx(1, rel=1e-5)
+    recorder = GradientRMSRecorder(every=1)
+    recorder.signals(SimpleNamespace(optimizer_options={"beta2": 0.9, "epsilon": 1e-8}))
+    g, v = np.array([3.0, 0.0, 1e-9]), np.array([0.9, 0.0, 0.0])
+    found = recorder.record(2, {"grads": SimpleNamespace(flat=g), "state": {"v": v}})["rms"]
+    assert found == pytest.approx(np.sqrt((9 / (0.9 / 0.19) + 0 + 0.01) / 3))
+    assert np.isnan(recorder.record(2, {"grads": SimpleNamespace(flat=g), "state": {}})["rms"])
+
+
+def test_the_gradient_rms_is_recorded_where_somebody_asks_and_there_is_a_memory(tmp_path):
+    np.testing.assert_array_equal(rms_of(tmp_path, every=5)["step"], [1, 6, 11])
+    assert rms_of(tmp_path, every=0) == {}
+    assert rms_of(tmp_path, optimizer="sgd") == {}
+    with pytest.raises(ValueError, match="every must be a whole number of steps, or 0 for never"):
+        GradientRMSRecorder(every=-1)

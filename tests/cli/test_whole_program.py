@@ -71,6 +71,8 @@ def test_label_as_json(optiscope, grid):
         ("--set envelope.xyz=1", "envelope"),
         ("--no-plugin nothing", "unknown plugin to block 'nothing'"),
         ("--plugin nowhere.py", "nowhere.py"),
+        ("--analyzers envelop", "unknown analyzer in --analyzers 'envelop': did you mean 'envelope'?"),
+        ("--analyzers all --set envelope.limit=0", "limit must be a number above zero"),
     ],
 )
 def test_label_refuses(refused, grid, words, sentence):

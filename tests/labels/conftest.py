@@ -43,6 +43,7 @@ def make(steps=None, status="completed", run_id="run-0", why="", **config):
         n_steps=len(steps["loss"]),
         config=CONFIG | config,
         steps=steps,
+        probe={},
         epochs={},
         plugins={},
     )

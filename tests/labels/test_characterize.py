@@ -31,7 +31,8 @@ def result_of(verdict, name):
 def test_a_healthy_run_is_stable(make_run, analyzers):
     verdict = label_run(make_run(), analyzers)
     assert (verdict.verdict, verdict.outcome, verdict.signal) == ("stable", "trained", "steady")
-    assert [finding.result for finding in verdict.findings] == ["pass"] * 4
+    passed = ("finite", "collapse", "outcome", "envelope", "spike", "variance", "level", "period-2")
+    assert all(result_of(verdict, name).result == "pass" for name in passed)
 
 
 def test_a_dead_network_is_failed_and_not_stable(make_run, steps, analyzers):
@@ -78,7 +79,7 @@ def test_a_short_run_is_undecided(make_run, steps, analyzers):
 def test_a_run_without_the_series_is_undecided(make_run, analyzers):
     verdict = label_run(make_run({"loss": np.ones(0)}), analyzers)
     assert verdict.verdict == "undecided"
-    assert {finding.result for finding in verdict.findings} == {"undecided"}
+    assert {finding.result for finding in verdict.findings if finding.name != "dynamics"} == {"undecided"}
 
 
 @attrs.frozen
@@ -267,7 +268,9 @@ def test_series_that_cannot_be_read_leave_the_run_undecided_in_its_cell(tmp_path
     found = label_folder(tmp_path, analyzers)
     (run,) = found.cells[0].runs
     assert (run.verdict, run.signal, found.unreadable) == ("undecided", "rough: X", ())
-    assert [finding.result for finding in run.findings] == ["error", "error", "error", "alarm"]
+    results = {finding.name: finding.result for finding in run.findings}
+    assert {name for name, result in results.items() if result == "error"} == {"finite", "collapse", "outcome"}
+    assert results["envelope"] == "alarm"
 
 
 def test_a_folder_without_run_files_says_so(tmp_path):

@@ -9,8 +9,9 @@ from optiscope.labels import Judged, form_verdict
 
 
 def judged(axis, result, *, name="rule", required=True, **more):
+    decisive = more.pop("decisive", False)
     finding = Finding(name=name, rule_version="1", result=result, why=f"{name} says {result}", **more)
-    return Judged(finding, axis, required)
+    return Judged(finding, axis, required, decisive)
 
 
 TRAINED = judged("outcome", "pass", name="outcome")
@@ -130,3 +131,45 @@ def test_dynamics_are_shown_where_they_are_measured(make_run):
 def test_alarms_do_not_outlive_a_record_of_numbers_that_are_none(make_run, steps):
     steps["loss"][:] = np.nan
     assert form_verdict(make_run(steps), [TRAINED, rough()]).verdict == "undecided"
+
+
+def known(result, kind):
+    return judged("dynamics", result, name="dynamics", required=False, decisive=True, kind=kind)
+
+
+OTHERS = [
+    judged("outcome", "fail", name="outcome", kind="not learned"),
+    judged("signal", "undecided", name="envelope"),
+    judged("outcome", "pass", name="finite"),
+]
+
+
+@pytest.mark.parametrize(
+    ("result", "kind", "verdict", "outcome"),
+    [
+        ("pass", "decaying", "stable", "trained"),
+        ("fail", "growing", "unstable", "failed: growing"),
+        ("undecided", "bounded oscillation", "undecided", "undecided"),
+    ],
+)
+def test_what_knows_the_minimum_decides_in_place_of_the_others(make_run, result, kind, verdict, outcome):
+    found = form_verdict(make_run(), [*OTHERS, known(result, kind)])
+    assert (found.verdict, found.outcome, found.dynamics, found.signal) == (verdict, outcome, kind, "not measured")
+    assert found.why == f"dynamics says {result}"
+    assert [finding.name for finding in found.findings] == ["outcome", "envelope", "finite", "dynamics"]
+
+
+def test_a_number_that_is_none_comes_before_all_that_is_known(make_run):
+    bad = judged("outcome", "fail", name="finite", kind="non-finite")
+    assert form_verdict(make_run(), [bad, known("pass", "decaying")]).outcome == "failed: non-finite"
+
+
+def test_a_decisive_analyzer_that_knows_nothing_decides_nothing(make_run):
+    found = form_verdict(make_run(), [TRAINED, STEADY, known("info", "")])
+    assert (found.verdict, found.dynamics) == ("stable", "not measured")
+    assert form_verdict(make_run(), [*OTHERS, known("info", "")]).verdict == "unstable"
+
+
+def test_an_alarm_on_the_report_is_shown_and_not_judged(make_run):
+    advice = judged("report", "alarm", name="spike", required=False, steps=(51, 400))
+    assert form_verdict(make_run(), [TRAINED, STEADY, advice]).verdict == "stable"

@@ -7,38 +7,53 @@ is in docs/labels.md.
 from optiscope.analysis.analyzer import Analyzer, Axis, RunRecord, gradient_norm, series
 from optiscope.analysis.collapse import collapse
 from optiscope.analysis.corroborate import Witness, corroborate
+from optiscope.analysis.detectors import Detectors, detect, detectors, holm
+from optiscope.analysis.dynamics import Dynamics, dynamics
 from optiscope.analysis.envelope import Envelope, LowerBound, burn_in, envelope, lower_bound, measure
+from optiscope.analysis.facts import adam_rms, noise_scale, update_ratio, weight_norms
 from optiscope.analysis.finding import Alarm, Finding
 from optiscope.analysis.finite import finite, first_non_finite
 from optiscope.analysis.intervals import beta_cdf, beta_quantile, jeffreys, median_interval
 from optiscope.analysis.outcome import outcome
+from optiscope.analysis.softmax_step import softmax_step
 from optiscope.analysis.statistics import norms, quantiles, spread
 
 __all__ = [
     "Alarm",
     "Analyzer",
     "Axis",
+    "Detectors",
+    "Dynamics",
     "Envelope",
     "Finding",
     "LowerBound",
     "RunRecord",
     "Witness",
+    "adam_rms",
     "beta_cdf",
     "beta_quantile",
     "burn_in",
     "collapse",
     "corroborate",
+    "detect",
+    "detectors",
+    "dynamics",
     "envelope",
     "finite",
     "first_non_finite",
     "gradient_norm",
+    "holm",
     "jeffreys",
     "lower_bound",
     "measure",
     "median_interval",
+    "noise_scale",
     "norms",
     "outcome",
     "quantiles",
     "series",
+    "softmax_step",
     "spread",
+    "update_ratio",
+    "weight_norms",
 ]

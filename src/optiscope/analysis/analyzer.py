@@ -62,6 +62,11 @@ class RunRecord(Protocol):
         ...
 
     @property
+    def probe(self) -> Mapping[str, npt.NDArray[Any]]:
+        """One row a probe, at the steps in `probe["step"]`; empty where there is none."""
+        ...
+
+    @property
     def epochs(self) -> Mapping[str, npt.NDArray[Any]]:
         """One row an epoch."""
         ...
@@ -80,6 +85,9 @@ class Analyzer(Protocol):
         axis        one of `Axis`: which of the verdict's axes the finding belongs to. Findings on "report", which is
                     what an analyzer without an axis gets, are shown and never judged.
         required    True where the analyzer must pass for a run to be called stable. False without it.
+        decisive    True where the finding, unless it is "info", takes the place of every other rule on outcome and
+                    signal, but for one that says "non-finite": for an analyzer that knows, where others infer.
+                    False without it.
     """
 
     name: ClassVar[str]

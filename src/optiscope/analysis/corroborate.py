@@ -18,7 +18,8 @@ from collections.abc import Mapping, Sequence
 import attrs
 import numpy as np
 
-from optiscope.analysis.envelope import WINDOW, measure
+from optiscope.analysis.detectors import WINDOW
+from optiscope.analysis.envelope import measure
 from optiscope.analysis.finding import Alarm, StepRange
 from optiscope.analysis.robust import Floats, jump, running_median
 

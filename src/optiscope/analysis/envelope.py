@@ -12,17 +12,11 @@ which in healthy runs settles to a constant. A burn-in of max(1 epoch, 10 % of t
 200 steps left there is no answer. With b_t the running median of e over 51 steps and r_t = e_t - b_t:
 
     R = 1.4826 MAD(r)                  roughness, in units of the spread
-    X = max abs(r) / (1.4826 MAD(r))   the largest excursion, in standard deviations: spikes
-    V = log MAD ratio of halves        of r, second over first: noise that grows
-    D = robust CUSUM                   of e - (a + b log t): a shift of level
+    X, V, D                            a spike, noise that grows, a shift of level: `optiscope.analysis.detectors`
 
-V alarms upwards only, because roughness that dies down is settling. X, V and D are held against what stationary
-noise of the same autocorrelation gives through the same steps (`optiscope.analysis.robust`), each at a third of 5 %
-(Bonferroni). What is significant must also matter, or every long run would alarm because no drift is exactly
-a + b log t: V and D alarm from half of the smallest fault that must be found, which is a doubled variance and a
-shift by 2 standard deviations. R has no null distribution: its limit is a matter of scale and comes from reasoning
-until this project's own runs are there to fit it. "With margin" means that the bootstrap interval of R lies below
-the limit as a whole.
+X, V and D alarm each at a third of 5 % (Bonferroni), upwards only where going down is settling. R has no null
+distribution: its limit is a matter of scale and comes from reasoning until this project's own runs are there to fit
+it. "With margin" means that the bootstrap interval of R lies below the limit as a whole.
 """
 
 from __future__ import annotations
@@ -33,6 +27,7 @@ import attrs
 import numpy as np
 
 from optiscope.analysis import robust
+from optiscope.analysis.detectors import LEVEL, MIN_POINTS, WINDOW, centre, detectors
 from optiscope.analysis.finding import Alarm, Finding, Result, StepRange
 from optiscope.analysis.robust import Floats
 
@@ -40,17 +35,6 @@ RULE = "provisional-1"
 ROUGHNESS_LIMIT = 0.5
 """The limit of R. Drawing 50 images alone moves their 5 % quantile: by 0.07 IQR if all 500 logits of a normal
 distribution were independent, by 0.22 IQR if only the images were. A limit of 0.5 is about twice the larger."""
-
-LEAST_GROWTH = math.log(2) / 4
-LEAST_SHIFT = 1.0
-"""V and D alarm from these on: a log ratio of standard deviations, and a jump in standard deviations of r, from the
-median over the 51 steps before the change to that over the 51 after it, a + b log t taken out."""
-
-LEVEL = 0.05
-WINDOW = 51
-MIN_POINTS = 200
-SEED = 20230604
-_SMALLEST = 1e-9
 
 
 @attrs.frozen(kw_only=True)
@@ -71,40 +55,6 @@ class Envelope:
     p_values: tuple[float, float, float]
     alarms: tuple[Alarm, ...]
     trend: float
-
-
-@attrs.frozen
-class _Chance:
-    """What stationary noise of the same kind gives: X, V, D and sigma over its median, each [replicates]."""
-
-    excursion: Floats
-    growth: Floats
-    cusum: Floats
-    sigma: Floats
-
-
-@attrs.frozen
-class _Test:
-    """A statistic, what it is by chance, whether its effect is large enough to matter, and the indices it rests on."""
-
-    name: str
-    statistic: float
-    chance: Floats
-    matters: bool
-    where: StepRange
-
-    @property
-    def p_value(self) -> float:
-        return robust.p_value(self.statistic, self.chance)
-
-    def alarm(self, burn: int) -> Alarm:
-        return Alarm(
-            name=self.name,
-            statistic=self.statistic,
-            threshold=_limit(self.chance),
-            p_value=self.p_value,
-            steps=(burn + 1 + self.where[0], burn + 1 + self.where[1]),
-        )
 
 
 def burn_in(n_steps: int, steps_per_epoch: int) -> int:
@@ -131,7 +81,7 @@ class LowerBound:
         """
         if self.values.size <= self.burn:
             return self.values[:0], self.values[:0], self.values[:0]
-        scale, median, residual = _centre(self.values, self.burn)
+        scale, median, residual = centre(self.values, self.burn)
         margin = sigmas * robust.MAD_TO_SIGMA * float(robust.mad(residual))
         with np.errstate(over="ignore"):
             b, s = median[self.burn :], scale * self.spread[self.burn :]
@@ -143,16 +93,9 @@ def lower_bound(q05: Floats, iqr: Floats, burn: int) -> LowerBound:
     n = min(q05.size, iqr.size)
     bad = np.flatnonzero(~(np.isfinite(q05[:n]) & np.isfinite(iqr[:n])))
     used = int(bad[0]) if bad.size else n
-    spread = robust.running_median(iqr[:used], WINDOW)
     with np.errstate(all="ignore"):  # a spread of zero, or logits near the largest float
+        spread = robust.running_median(iqr[:used], WINDOW)
         return LowerBound(values=q05[:used] / spread, spread=spread, burn=burn)
-
-
-def _centre(values: Floats, burn: int) -> tuple[float, Floats, Floats]:
-    """Return the largest of abs(`values`) and, in units of it, b, [T], and r after the burn-in, [T - burn]."""
-    scale = float(np.max(np.abs(values), initial=0)) or 1.0
-    median = robust.running_median(values / scale, WINDOW)
-    return scale, median, (values / scale - median)[burn:]
 
 
 def measure(values: Floats, burn: int) -> Envelope | None:
@@ -160,75 +103,28 @@ def measure(values: Floats, burn: int) -> Envelope | None:
 
     They do not exist with fewer than 200 steps left, or where one half of the series does not vary at all.
     """
-    size = values.size - burn
-    if size < MIN_POINTS:
+    found = detectors(values, burn)
+    if found is None:
         return None
-    scale, _, residual = _centre(values, burn)
-    values = values / scale
-    half = size // 2
-    if min(float(robust.mad(residual[:half])), float(robust.mad(residual[half:]))) < _SMALLEST:
-        return None
-    t = np.arange(burn + 1, values.size + 1, dtype=np.float64)
-    basis = robust.log_trend(t)
-    level = robust.remove_trend(values[burn:], basis)
-    cusum, peak = robust.cusum(level, basis)
-    chance = _chance(robust.remove_step(level, peak, basis), basis)
-    sigma = robust.MAD_TO_SIGMA * float(robust.mad(residual))
-    excursions = robust.TAIL + (chance.excursion - robust.TAIL) * robust.tail_stretch(residual)
-    growth, change = float(robust.growth(residual)), int(peak) + 1
-    shift = abs(robust.jump(level, change, WINDOW)) / sigma
-    tests = (
-        _Test("X", float(robust.largest(residual)), excursions, True, _far(residual, sigma, excursions)),
-        _Test("V", growth, chance.growth, growth >= LEAST_GROWTH, (half, size - 1)),
-        _Test("D", float(cusum), chance.cusum, shift >= LEAST_SHIFT, (change, min(change + WINDOW, size) - 1)),
-    )
-    low, high = np.quantile(chance.sigma, (0.025, 0.975))
+    tests = (found.spike, found.variance, found.level)
+    chance = robust.mad(found.rough)
+    low, high = np.quantile(chance / np.median(chance), (0.025, 0.975))
+    sigma = found.sigma * found.scale
     return Envelope(
         steps=(burn + 1, values.size),
-        sigma=sigma * scale,
-        sigma_interval=(sigma * scale * float(low), sigma * scale * float(high)),
+        sigma=sigma,
+        sigma_interval=(sigma * float(low), sigma * float(high)),
         excursion=tests[0].statistic,
-        growth=growth,
+        growth=tests[1].statistic,
         cusum=tests[2].statistic,
         p_values=(tests[0].p_value, tests[1].p_value, tests[2].p_value),
-        alarms=tuple(test.alarm(burn) for test in tests if test.matters and test.p_value <= LEVEL / 3),
-        trend=scale * float(np.polynomial.polynomial.polyfit(np.log(t), values[burn:], 1)[1]),
+        alarms=tuple(found.alarm(test, LEVEL / 3) for test in tests if test.matters and test.p_value <= LEVEL / 3),
+        trend=found.trend,
     )
 
 
-def _far(residual: Floats, sigma: float, excursions: Floats) -> StepRange:
-    """Return the first and last index at which `residual` is beyond the limit, or where it is largest."""
-    distance = np.abs(residual)
-    far = np.flatnonzero(distance >= min(_limit(excursions) * sigma, float(np.max(distance))))
-    return int(far[0]), int(far[-1])
-
-
-def _limit(null: Floats) -> float:
-    return float(np.quantile(null, 1 - LEVEL / 3))
-
-
-def _chance(noise: Floats, basis: Floats) -> _Chance:
-    """Return what stationary noise like `noise`, [T], gives by chance.
-
-    The noise of X is Gaussian: the bootstrap of a series with a spike holds the spike, and would never find it odd.
-    The caller stretches its tails to those that the series has without its few largest values.
-    Long runs, of which every replicate costs more, get 99 replicates, enough for the smallest level, 0.05 / 3.
-    """
-    rng = np.random.default_rng(SEED)
-    size = noise.size
-    count, stride = (299, 10) if size <= 2000 else (99, 25)
-    phi = float(robust.lag_one(noise))
-    wider = size + WINDOW - 1
-    smooth = robust.coarse_residual(robust.gaussian(wider, phi, count, rng), WINDOW, stride)
-    series = robust.resample(noise, phi, wider, count, rng)
-    rough = robust.coarse_residual(series, WINDOW, stride)
-    sigma = robust.mad(rough)
-    cusum, _ = robust.cusum(series[:, :size], basis)
-    return _Chance(robust.largest(smooth), robust.growth(rough), cusum, sigma / np.median(sigma))
-
-
-def envelope(q05: Floats, iqr: Floats, steps_per_epoch: int) -> Finding:
-    """Judge whether the lower envelope of the signal is steady.
+def envelope(q05: Floats, iqr: Floats, steps_per_epoch: int, limit: float = ROUGHNESS_LIMIT) -> Finding:
+    """Judge whether the lower envelope of the signal is steady: rough from an R of `limit` on.
 
     `q05` and `iqr`, both [T], are the 5 % quantile and the inter-quartile range of the signal at every step. Only
     the steps before the first that is not finite are used. The statistic is R; the p-value the smallest of those of
@@ -246,15 +142,15 @@ def envelope(q05: Floats, iqr: Floats, steps_per_epoch: int) -> Finding:
         return Finding(name="envelope", rule_version=RULE, result="undecided", steps=(burn + 1, used), why=why)
     roughness, (_, high) = measured.sigma, measured.sigma_interval
     alarms = measured.alarms
-    if roughness >= ROUGHNESS_LIMIT:
-        rough = Alarm(name="R", statistic=roughness, threshold=ROUGHNESS_LIMIT, p_value=None, steps=measured.steps)
+    if roughness >= limit:
+        rough = Alarm(name="R", statistic=roughness, threshold=limit, p_value=None, steps=measured.steps)
         alarms = (rough, *alarms)
     said = f"the lower envelope moves by {roughness:.3g} of the spread of the signal (R)"
     result: Result
     if alarms:
         result, why = "alarm", f"{said}; {'; '.join(_describe(alarm) for alarm in alarms)}"
-    elif high >= ROUGHNESS_LIMIT:
-        result, why = "undecided", f"{said}, whose interval reaches the limit of {ROUGHNESS_LIMIT}"
+    elif high >= limit:
+        result, why = "undecided", f"{said}, whose interval reaches the limit of {limit}"
     else:
         result, why = "pass", f"the lower envelope is steady: it moves by {roughness:.3g} of the signal's spread (R)"
     return Finding(
@@ -262,7 +158,7 @@ def envelope(q05: Floats, iqr: Floats, steps_per_epoch: int) -> Finding:
         rule_version=RULE,
         result=result,
         statistic=roughness,
-        threshold=ROUGHNESS_LIMIT,
+        threshold=limit,
         p_value=min(1.0, 3 * min(measured.p_values)),
         interval=measured.sigma_interval,
         steps=measured.steps,

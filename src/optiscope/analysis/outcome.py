@@ -39,8 +39,8 @@ def last_tenth(n_steps: int) -> int:
 
 
 @np.errstate(over="ignore")  # the median of losses near the largest float may overflow: infinite is right
-def outcome(loss: Floats) -> Finding:
-    """Judge from the training loss, [T], mean over the batch, whether a run trained or failed.
+def outcome(loss: Floats, limit: float = LIMIT) -> Finding:
+    """Judge from the training loss, [T], mean over the batch, whether a run trained, or failed from `limit` on.
 
     The statistic is the ratio of the medians, its interval that of two distribution-free intervals on the medians
     divided, which is cautious. Passing with margin means that the whole interval lies below the limit; a ratio
@@ -48,23 +48,25 @@ def outcome(loss: Floats) -> Finding:
     """
     n = loss.size
     if n < MIN_STEPS:
-        return _finding("undecided", f"{n} steps are too few to say whether the loss fell ({MIN_STEPS} are needed)", n)
+        return _finding(
+            limit, "undecided", f"{n} steps are too few to say whether the loss fell ({MIN_STEPS} are needed)", n
+        )
     first, last = loss[: first_steps(n)], loss[-last_tenth(n) :]
     if not (np.isfinite(first).all() and np.isfinite(last).all()):
-        return _finding("undecided", "the first or the last training losses are not finite", n)
+        return _finding(limit, "undecided", "the first or the last training losses are not finite", n)
     start, end = float(np.median(first)), float(np.median(last))
     if start <= 0 or first.min() <= 0:
-        return _finding("undecided", "the loss starts at or below zero, so no ratio can be formed", n)
+        return _finding(limit, "undecided", "the loss starts at or below zero, so no ratio can be formed", n)
     (first_low, first_high), (last_low, last_high) = median_interval(first), median_interval(last)
     ratio, interval = end / start, (last_low / first_high, last_high / first_low)
     said = f"the training loss went from {start:.4g} to {end:.4g}, a ratio of {ratio:.3g}"
-    if ratio >= LIMIT:
+    if ratio >= limit:
         kind = "diverged" if interval[0] > 1 else "not learned"
         falling = " (it was still falling: more steps may tell)" if _still_falling(loss) else ""
-        return _finding("fail", f"{said}, not below {LIMIT}{falling}", n, ratio, interval, kind)
-    if interval[1] >= LIMIT:
-        return _finding("undecided", f"{said}, whose interval reaches the limit of {LIMIT}", n, ratio, interval)
-    return _finding("pass", said, n, ratio, interval)
+        return _finding(limit, "fail", f"{said}, not below {limit}{falling}", n, ratio, interval, kind)
+    if interval[1] >= limit:
+        return _finding(limit, "undecided", f"{said}, whose interval reaches the limit of {limit}", n, ratio, interval)
+    return _finding(limit, "pass", said, n, ratio, interval)
 
 
 def _still_falling(loss: Floats) -> bool:
@@ -77,6 +79,7 @@ def _still_falling(loss: Floats) -> bool:
 
 
 def _finding(
+    limit: float,
     result: Result,
     why: str,
     n_steps: int,
@@ -89,7 +92,7 @@ def _finding(
         rule_version=RULE,
         result=result,
         statistic=statistic,
-        threshold=LIMIT,
+        threshold=limit,
         interval=interval,
         steps=(1, n_steps) if n_steps else None,
         kind=kind,

@@ -26,6 +26,7 @@ TAIL, _FAR = 1.6449, 2.2414
 BLOCK = 10
 _SETTLE = 50
 _MAX_PHI = 0.98
+_SWING_END = 1 - 1e-9
 
 
 def mad(x: Floats, axis: int = -1) -> Floats:
@@ -126,6 +127,18 @@ def growth(r: Floats) -> Floats:
     """Return the log ratio of the MAD in the second half to that in the first, along the last axis."""
     half = r.shape[-1] // 2
     return np.asarray(np.log(mad(r[..., half:]) / mad(r[..., :half])))
+
+
+def swing(r: Floats) -> Floats:
+    """Return atanh of the lag-1 correlation of the differences of `r`, [..., T], along the last axis.
+
+    The correlation is -1 where the series swings to and fro from step to step, -1/2 for white noise, about 0 for a
+    smooth series; its atanh has the same scatter everywhere (Fisher 1915).
+    """
+    steps = np.diff(r, axis=-1)
+    power = np.sum(steps**2, axis=-1)
+    correlation = np.sum(steps[..., 1:] * steps[..., :-1], axis=-1) / np.where(power > 0, power, 1.0)
+    return np.asarray(np.arctanh(np.clip(correlation, -_SWING_END, _SWING_END)))
 
 
 def remove_step(y: Floats, peak: npt.NDArray[np.intp], basis: Floats) -> Floats:

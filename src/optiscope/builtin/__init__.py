@@ -47,9 +47,9 @@ def optiscope_schedules() -> Sequence[Any]:
 @hookimpl
 def optiscope_recorders() -> Sequence[Any]:
     """What is recorded of every step, of the probe images, and of every epoch."""
-    from optiscope.builtin.recorders import EpochRecorder, ProbeRecorder, StepRecorder
+    from optiscope.builtin.recorders import EpochRecorder, GradientRMSRecorder, ProbeRecorder, StepRecorder
 
-    return [StepRecorder, ProbeRecorder, EpochRecorder]
+    return [StepRecorder, ProbeRecorder, EpochRecorder, GradientRMSRecorder]
 
 
 @hookimpl

@@ -21,7 +21,7 @@ minute. 'optiscope COMMAND --help' says what a command can do.
 
 COMMANDS = {
     "characterize": "Train a grid of runs, record them and judge them.",
-    "label": "Judge a grid of runs again from its files, without training.",
+    "label": "Judge runs again from their files, without training.",
     "report": "Write report.html: the verdicts, figures and evidence of a grid.",
     "check": "Say whether an optimizer is implemented right, with one line of why for each check.",
     "plugins": "Show which plugins are installed, from where, and what they bring.",

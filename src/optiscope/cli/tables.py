@@ -17,6 +17,7 @@ from optiscope.labels import FILE_NAME, read_document
 from optiscope.records import WRITER, hooks_observer
 
 if TYPE_CHECKING:
+    from optiscope.labels import Comparison, RunVerdict
     from optiscope.records import RunInfo
 
 STYLES = {"stable": "green", "unstable": "bold red", "undecided": "yellow"}
@@ -60,6 +61,42 @@ def verdicts(document: Mapping[str, Any]) -> Table:
         name = [row.optimizer, row.batch_size, row.lr, *([row.reduction] if several else [])]
         table.add_row(*name, verdict, *([row.runs] if seeds else []), " ".join(row.why.split()))
     return table
+
+
+def show_comparison(found: Comparison, as_json: bool) -> None:
+    """Write to stdout how many runs two rule sets give which verdict, and the runs on which they disagree."""
+    if as_json:
+        console.write_json(found.plain())
+        return
+    titles = list(found.counts)
+    matrix = plain_table("recorded", *titles, right=titles)
+    for was, row in found.counts.items():
+        matrix.add_row(was, *(str(row[now]) for now in titles))
+    total = sum(sum(row.values()) for row in found.counts.values())
+    lines: list[Table | str] = [matrix, f"{len(found.changed)} of {total} runs have another verdict by these rules."]
+    if found.changed:
+        runs = plain_table("run", "recorded", "by these rules", "why")
+        for run in found.changed:
+            now = Text(run.after, style=STYLES[run.after])
+            runs.add_row(run.run_id, Text(run.before, style=STYLES[run.before]), now, " ".join(run.why.split()))
+        lines.append(runs)
+    console.show(console.stdout(), *lines)
+    for run_id in found.missing:
+        console.show(console.stderr(), f"Not compared: {run_id} was judged by only one of the two.")
+
+
+def show_run(run: RunVerdict, as_json: bool) -> None:
+    """Write the verdict of one run to stdout, with what every analyzer says."""
+    from optiscope.labels import run_to_plain
+
+    if as_json:
+        console.write_json(run_to_plain(run))
+        return
+    axes = f"outcome {run.outcome}, dynamics {run.dynamics}, signal {run.signal}"
+    table = plain_table("analyzer", "result", "why")
+    for finding in run.findings:
+        table.add_row(finding.name, finding.result, " ".join(finding.why.split()))
+    console.show(console.stdout(), f"{run.verdict}: {' '.join(run.why.split())}", axes, table)
 
 
 def what_next(out: Path, page: Path) -> tuple[str, str]:

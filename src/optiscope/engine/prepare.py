@@ -242,6 +242,9 @@ def _describe(
         output=model.output,
         outputs=model.outputs(classes),
         class_names=tuple(class_names),
+        minimum=model.minimum,
+        gradient_noise=model.gradient_noise(config.batch_size)
+        * (config.batch_size if config.reduction == "sum" else 1),
         config=attrs.asdict(config),
         plugins=host.active,
         versions={"optiscope": optiscope.__version__, "numpy": np.__version__, "python": platform.python_version()},

@@ -107,4 +107,5 @@ def _judge(run: RunRecord, analyzer: Analyzer) -> Judged:
             result="error",
             why=f"analyzer '{analyzer.name}' was disabled: {type(error).__name__}: {' '.join(str(error).split())}",
         )
-    return Judged(finding, axis if axis in get_args(Axis) else "report", required)
+    decisive = bool(getattr(analyzer, "decisive", False))
+    return Judged(finding, axis if axis in get_args(Axis) else "report", required, decisive)

@@ -121,6 +121,12 @@ def _cell_to_plain(cell: Cell) -> dict[str, Any]:
     return plain
 
 
+def run_to_plain(run: RunVerdict) -> dict[str, Any]:
+    """Return a run as it stands in the document, for JSON: null for numbers that are not finite."""
+    plain: dict[str, Any] = _finite(_run_to_plain(run))
+    return plain
+
+
 def _run_to_plain(run: RunVerdict) -> dict[str, Any]:
     plain = {field.name: getattr(run, field.name) for field in attrs.fields(RunVerdict) if field.name != "findings"}
     plain["analyzers"] = [{key: getattr(finding, key) for key in _EVIDENCE} for finding in run.findings]

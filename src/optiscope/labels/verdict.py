@@ -12,6 +12,9 @@ and follows from them:
     stable     every required analyzer passes, with margin, and nothing alarms
     undecided  anything else, with the reason
 
+Where an analyzer is decisive, because the least possible loss is known, it takes the place of all others on outcome
+and signal but for a number that is not finite: they infer what it knows, and stay as they are beside it.
+
 A run that did not come to its end is undecided, whatever its numbers say so far; only one that ended itself because
 a number was not finite is judged. So is a run in which an optimizer or a recorder raised: that is no divergence.
 """
@@ -44,11 +47,14 @@ _KINDS = ("non-finite", "collapsed", "diverged", "not learned")
 
 @attrs.frozen
 class Judged:
-    """A finding, and what its analyzer said of itself: the axis, and whether a stable run needs it to pass."""
+    """A finding, and what its analyzer said of itself: the axis, whether a stable run needs it to pass, and whether it
+    takes the place of the others.
+    """
 
     finding: Finding
     axis: Axis
     required: bool
+    decisive: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -74,6 +80,8 @@ class RunVerdict:
 
 def form_verdict(run: RunRecord, judged: Sequence[Judged]) -> RunVerdict:
     """Return the verdict that follows from what was `judged` of `run`."""
+    findings = tuple(one.finding for one in judged)
+    judged = _by_the_decisive(judged)
     ended = run.status in ("completed", "diverged")
     failures = sorted((one.finding for one in judged if _failed(one)), key=_rank) if ended else []
     rough = [one.finding for one in judged if one.axis == "signal" and one.finding.result in ("alarm", "fail")]
@@ -110,8 +118,26 @@ def form_verdict(run: RunRecord, judged: Sequence[Judged]) -> RunVerdict:
         signal=_signal(judged, rough),
         why=why,
         first_step=first_step,
-        findings=tuple(one.finding for one in judged),
+        findings=findings,
     )
+
+
+def _by_the_decisive(judged: Sequence[Judged]) -> Sequence[Judged]:
+    """Return what counts: where a decisive analyzer says something, the others on outcome and signal are reported."""
+    if not any(map(_decides, judged)):
+        return judged
+    return [
+        attrs.evolve(one, required=True)
+        if _decides(one)
+        else attrs.evolve(one, axis="report", required=False)
+        if one.axis in ("outcome", "signal") and one.finding.kind != "non-finite" and one.finding.name != "finite"
+        else one
+        for one in judged
+    ]
+
+
+def _decides(one: Judged) -> bool:
+    return one.decisive and one.finding.result != "info"
 
 
 _SILENT = ("finite", "collapse")
@@ -131,7 +157,7 @@ def _outcome_first(one: Judged) -> bool:
 
 
 def _failed(one: Judged) -> bool:
-    return one.axis == "outcome" and one.finding.result == "fail"
+    return (one.axis == "outcome" or _decides(one)) and one.finding.result == "fail"
 
 
 def _rank(finding: Finding) -> int:
@@ -165,14 +191,14 @@ def _told(witness: Witness, rough: Sequence[Finding]) -> str:
 def _outcome(judged: Sequence[Judged], failures: Sequence[Finding], ended: bool) -> str:
     if failures:
         return f"failed: {failures[0].kind or failures[0].name}"
-    looked = [one for one in judged if one.axis == "outcome" and one.required]
+    looked = [one for one in judged if (one.axis == "outcome" or _decides(one)) and one.required]
     if not ended or not looked or any(one.finding.result != "pass" for one in looked):
         return "undecided"
     return "trained"
 
 
 def _dynamics(judged: Sequence[Judged]) -> str:
-    looked = [one.finding for one in judged if one.axis == "dynamics"]
+    looked = [one.finding for one in judged if one.axis == "dynamics" and one.finding.result != "info"]
     return ", ".join(finding.kind or finding.result for finding in looked) or NOT_MEASURED
 
 

@@ -100,6 +100,15 @@ class Model:
         """Return what "train" and, if there is one, "val" loss and accuracy are measured on without a data set."""
         return {"train": (None, None)}
 
+    @property
+    def minimum(self) -> float | None:
+        """The least expected loss, where it is known and a run can come down to it: runs are judged by it."""
+        return None
+
+    def gradient_noise(self, batch_size: int) -> float:
+        """Return the root mean square norm of what chance adds to the gradient of a batch, its mean, at the minimum."""
+        return 0.0
+
     def project(self, params: Parameters) -> None:
         """Put `params` back in place into the set where they are allowed; called after every update."""
 

@@ -117,6 +117,15 @@ class Quadratic(Problem):
         several = len(curvatures(self.curvature))
         return np.full(several if several > 1 else self.dimension, float(self.start))
 
+    @property
+    def minimum(self) -> float:
+        """0, at zero."""
+        return 0.0
+
+    def gradient_noise(self, batch_size: int) -> float:
+        """Return noise sqrt(d / B)."""
+        return float(self.noise * np.sqrt(self.outputs(0) / batch_size))
+
     def samples(self, rng: np.random.Generator, batch_size: int, step: int) -> Samples:
         """Return what a batch adds to the gradient, [B, d]; nothing without noise."""
         if not self.noise:
@@ -157,6 +166,15 @@ class NoisyQuadratic(Problem):
         """Return `start`, once for each coordinate."""
         return np.full(self.dimension, float(self.start))
 
+    @property
+    def minimum(self) -> float:
+        """Half the variance of the targets."""
+        return self.noise**2 / 2
+
+    def gradient_noise(self, batch_size: int) -> float:
+        """Return noise sqrt(curvature d / B)."""
+        return float(self.noise * np.sqrt(self.curvature * self.dimension / batch_size))
+
     def samples(self, rng: np.random.Generator, batch_size: int, step: int) -> Samples:
         """Return inputs and targets side by side, [B, d + 1]."""
         drawn = rng.standard_normal((batch_size, self.dimension + 1))
@@ -182,6 +200,11 @@ class Rosenbrock(Problem):
     def origin(self) -> Array:
         """Return (-1.2, 1)."""
         return np.array([-1.2, 1.0])
+
+    @property
+    def minimum(self) -> float:
+        """0, at (1, 1)."""
+        return 0.0
 
     def loss(self, output: Tensor, labels: Labels | None, reduction: Reduction) -> Tensor:
         """Return (1 - x)^2 + 100 (y - x^2)^2."""

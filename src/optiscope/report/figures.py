@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from optiscope.analysis.envelope import WINDOW
+from optiscope.analysis.detectors import WINDOW
 from optiscope.analysis.robust import running_median
 from optiscope.report.inputs import Floats, Track
 
