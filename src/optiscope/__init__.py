@@ -1,6 +1,7 @@
 """optiscope: what an optimizer does to the training of a network.
 
     optiscope.characterize(GridConfig(...), out)    a grid of runs, with verdicts
+    optiscope.max_lr(GridConfig(...), out)          the largest stable learning rates, with intervals
     optiscope.train(RunConfig(...))                 one run
     optiscope.open_run(path)                        read a run file, live or finished
     optiscope.open_grid(folder)                     all run files of a folder
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from optiscope.engine import train
     from optiscope.labels import label
     from optiscope.storage import open_grid, open_run, recover, verify
-    from optiscope.sweep import characterize
+    from optiscope.sweep import characterize, max_lr
 
 __all__ = [
     "GridConfig",
@@ -30,6 +31,7 @@ __all__ = [
     "__version__",
     "characterize",
     "label",
+    "max_lr",
     "open_grid",
     "open_run",
     "recover",
@@ -42,6 +44,7 @@ _ROOMS = {
     "RunConfig": "config",
     "characterize": "sweep",
     "label": "labels",
+    "max_lr": "sweep",
     "open_grid": "storage",
     "open_run": "storage",
     "recover": "storage",

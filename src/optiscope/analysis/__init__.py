@@ -5,8 +5,10 @@ is in docs/labels.md.
 """
 
 from optiscope.analysis.analyzer import Analyzer, Axis, RunRecord, gradient_norm, series
+from optiscope.analysis.boundary import Boundary, Trial, locate, next_lrs
 from optiscope.analysis.collapse import collapse
 from optiscope.analysis.corroborate import Witness, corroborate
+from optiscope.analysis.decay import decay
 from optiscope.analysis.envelope import Envelope, LowerBound, burn_in, envelope, lower_bound, measure
 from optiscope.analysis.finding import Alarm, Finding
 from optiscope.analysis.finite import finite, first_non_finite
@@ -18,24 +20,29 @@ __all__ = [
     "Alarm",
     "Analyzer",
     "Axis",
+    "Boundary",
     "Envelope",
     "Finding",
     "LowerBound",
     "RunRecord",
+    "Trial",
     "Witness",
     "beta_cdf",
     "beta_quantile",
     "burn_in",
     "collapse",
     "corroborate",
+    "decay",
     "envelope",
     "finite",
     "first_non_finite",
     "gradient_norm",
     "jeffreys",
+    "locate",
     "lower_bound",
     "measure",
     "median_interval",
+    "next_lrs",
     "norms",
     "outcome",
     "quantiles",
