@@ -6,7 +6,7 @@ A run at learning rate r is unstable with the probability
 
 where b is the place of the boundary in log lr and w its width: half of the runs are unstable at b, 5 % at
 b - w log 19. Of b nothing is known beforehand but that it lies near the lrs that were tried (within a factor of 4), and
-of w hardly its order of magnitude, from 1e-4, which is a step, up to 1. So a problem without chance, whose outcomes
+of w hardly its order of magnitude, from 3e-4, which is a step, up to 1. So a problem without chance, whose outcomes
 fit a step, is bisected; and where outcomes contradict one another the fit learns by how much.
 
 The posterior is computed on a grid. Its cells in b are the gaps between the lrs that were tried, each cut into
@@ -28,8 +28,6 @@ from typing import Literal
 import attrs
 import numpy as np
 
-from optiscope.analysis.robust import Floats
-
 Outcome = Literal["stable", "unstable", "undecided"]
 
 STRIDE = 4.0
@@ -38,9 +36,9 @@ STRIDE = 4.0
 CELLS = 8
 """Cells of the grid in each gap between two lrs that were tried."""
 
-WIDTHS = np.geomspace(1e-4, 1.0, 9)
-PRIOR = WIDTHS**0.25
-"""Widths that are tried, and their prior weights: wider ones weigh more, as outcomes that fit a step by luck are many."""
+WIDTHS = np.geomspace(3e-4, 1.0, 13)
+PRIOR = WIDTHS**0.5
+"""Widths that are tried, and their prior weights: wider ones weigh more, as outcomes may fit a step by luck."""
 
 NOTHING = 1e-7
 """Share of the largest mass below which a cell is left out."""
@@ -79,7 +77,7 @@ class Boundary:
 
     @property
     def spread(self) -> float:
-        """high / low - 1; infinite where one of them is missing."""
+        """Return high / low - 1; infinite where one of them is missing."""
         return self.high / self.low - 1 if self.low and self.high else math.inf
 
 
@@ -89,9 +87,7 @@ def locate(trials: Sequence[Trial], confidence: float = 0.9) -> Boundary:
         raise ValueError(f"confidence lies between 0 and 1, not {confidence}")
     stable, unstable = _lrs(trials, "stable"), _lrs(trials, "unstable")
     if not (stable and unstable):
-        return Boundary(
-            confidence=confidence, low=max(stable, default=None), high=min(unstable, default=None)
-        )
+        return Boundary(confidence=confidence, low=max(stable, default=None), high=min(unstable, default=None))
     fit = _Posterior(trials)
     tail = (1 - confidence) / 2
     low, middle, high = (math.exp(fit.quantile(p)) for p in (tail, 0.5, 1 - tail))

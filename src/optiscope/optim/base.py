@@ -70,7 +70,7 @@ class Optimizer:
         return None
 
     def converging_lr(self, curvature: float) -> float | None:
-        """Return the lr below which a run on a quadratic of this curvature comes to rest at the minimum, None if unknown.
+        """Return the lr below which a run on a quadratic comes to rest at the minimum, or None where it is unknown.
 
         It is `stable_lr`, but for methods that beyond it neither rest nor diverge: they oscillate.
         """

@@ -2,8 +2,8 @@
 
 A search is a list of rounds of one or two runs. `optiscope.analysis.next_lrs` says what comes next, from the outcomes
 alone; the n-th run of a search has the seed n - 1. So the same command makes the same runs, however many at a time,
-and `resume` finds the files of those that were made and goes on with the rest. The searches go through their rounds side
-by side, and their runs are files like any other grid's, which `label` and `report` read.
+and `resume` finds the files of those that were made and goes on with the rest. The searches go through their rounds
+side by side, and their runs are files like any other grid's, which `label` and `report` read.
 
 Where the model knows its minimum (`Model.noise_floor`) a run is judged by whether it comes to rest there
 (`optiscope.analysis.decay`), and bounded oscillation is not stable. Any other run has its verdict from
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +26,7 @@ from optiscope.analysis.boundary import Outcome, enclosed
 from optiscope.analysis.decay import RULE
 from optiscope.config import GridConfig
 from optiscope.engine import Prepared, host_for, prepare
+from optiscope.engine.blame import blamed
 from optiscope.errors import OptiscopeError, UsageError
 from optiscope.hooks import PluginHost
 from optiscope.labels import build_analyzers, label_folder, label_run
@@ -103,8 +103,8 @@ class Settings:
         """Raise UsageError for what cannot be had."""
         if not 0 < self.confidence < 1:
             raise UsageError(f"--confidence must be above 0 and below 1, not {self.confidence!r}: 0.9, for example")
-        if not 1e-4 <= self.tolerance < math.inf:
-            raise UsageError(f"--tolerance must be a number >= 0.0001, not {self.tolerance!r}: 0.05 is 5 %")
+        if not 1e-3 <= self.tolerance < math.inf:
+            raise UsageError(f"--tolerance must be a number >= 0.001, not {self.tolerance!r}: 0.05 is 5 %")
         if self.max_runs < 1:
             raise UsageError(f"--max-runs must be a whole number >= 1, not {self.max_runs!r}")
         if self.between is not None and not 0 < self.between[0] < self.between[1] < math.inf:
@@ -145,9 +145,9 @@ def max_lr(
     folder = Path(out) if out is not None else default_folder()
     with workers:
         grid, told = freeze_schedules(check_folder(folder, grid, host.active, resume, overwrite), bases)
+        searches = [_Search(base, host, grid.thin, settings) for base in bases]
         with held(folder):
             runs = open_folder(folder, grid, host.active, resume, overwrite)
-            searches = [_Search(base, host, grid.thin, settings) for base in bases]
             watch = Watch((), runs)
             with ending(workers, folder):
                 while asked := [(search, run) for search in searches for run in search.next_runs()]:
@@ -158,7 +158,7 @@ def max_lr(
                         told = []
                     execute(pending, workers, jobs + AHEAD, runs, watch, on_progress)
                     for search, run in asked:
-                        search.take(_judge(run, runs / f"{run.info.run_id}.h5", analyzers))
+                        search.take(run, runs / f"{run.info.run_id}.h5", analyzers)
             write_index(folder)
             label_folder(folder, analyzers, order=grid.optimizers).write(folder)
             found = tuple(search.result() for search in searches)
@@ -181,6 +181,13 @@ class _Search:
         low, high = settings.between or (base.info.lr / FARTHEST, base.info.lr * FARTHEST)
         self._limits = (low, high)
         self._start = math.sqrt(low * high) if settings.between else base.info.lr
+        self._closed_form: float | None = None
+        with blamed(host, "models", base.config.model):
+            self._floor = base.model.noise_floor(base.info.batch_size)
+        if base.config.schedule == "constant":
+            with blamed(host, "optimizers", base.config.optimizer):
+                optimizer, batch_size, reduction = base.optimizer, base.config.batch_size, base.config.reduction
+                self._closed_form = base.model.stable_lr(optimizer, batch_size, reduction)
 
     def next_runs(self) -> list[Prepared]:
         """Return the runs of the next round; none at the end of the search."""
@@ -190,16 +197,15 @@ class _Search:
         lrs = next_lrs(self._trials(), self._start, self._limits)[:left]
         return [self._prepare(lr, len(self._made) + number) for number, lr in enumerate(lrs)]
 
-    def take(self, made: Made) -> None:
-        """Take note of a run."""
+    def take(self, run: Prepared, path: Path, analyzers: Sequence[Analyzer]) -> None:
+        """Take note of what the file at `path` says of `run`."""
+        result, why = _outcome(path, self._floor, analyzers)
+        made = Made(run_id=run.info.run_id, lr=run.info.lr, seed=run.info.seed, result=result, why=why)
         self._made.append(made)
 
     def result(self) -> MaxLr:
         """Return what was found."""
-        info, model, boundary = self._base.info, self._base.model, self._boundary()
-        at_rest = model.noise_floor(info.batch_size) is not None
-        constant = self._base.config.schedule == "constant"
-        closed = model.stable_lr(self._base.optimizer, info.batch_size, info.reduction) if constant else None
+        info, boundary = self._base.info, self._boundary()
         return MaxLr(
             optimizer=info.optimizer,
             options=dict(info.optimizer_options),
@@ -213,8 +219,8 @@ class _Search:
             lr_5_percent=boundary.lr_5_percent,
             runs=len(self._made),
             undecided=sum(made.result == "undecided" for made in self._made),
-            closed_form=closed,
-            judged_by=f"decay {RULE}" if at_rest else "verdict",
+            closed_form=self._closed_form,
+            judged_by="verdict" if self._floor is None else f"decay {RULE}",
             why=self._why(boundary),
             evidence=tuple(self._made),
         )
@@ -235,7 +241,7 @@ class _Search:
         return next((made for made in self._made if made.result == "failed"), None)
 
     def _why(self, boundary: Boundary) -> str:
-        """Return why there is no boundary, or why its interval is wider than it was to be; empty where neither is so."""
+        """Return why there is no boundary, or why its interval is too wide; empty where neither is so."""
         runs = f"{len(self._made)} runs"
         if failed := self._failed():
             return f"run {failed.run_id} broke, and the search ended there: {failed.why}"
@@ -256,20 +262,12 @@ class _Search:
         return f"no one of {runs} from {least} to {most} was decided{reason}"
 
 
-def _judge(run: Prepared, path: Path, analyzers: Sequence[Analyzer]) -> Made:
-    result, why = _outcome(run, path, analyzers)
-    return Made(run_id=run.info.run_id, lr=run.info.lr, seed=run.info.seed, result=result, why=why)
-
-
-def _outcome(
-    run: Prepared, path: str | os.PathLike[str], analyzers: Sequence[Analyzer]
-) -> tuple[Outcome | Literal["failed"], str]:
-    """Return what the file at `path` says about `run`, in a word and in a sentence."""
+def _outcome(path: Path, floor: float | None, analyzers: Sequence[Analyzer]) -> tuple[Outcome | Literal["failed"], str]:
+    """Return what the run file at `path` says, in a word and in a sentence."""
     try:
         with open_run(path) as record:
             if record.status not in ("completed", "diverged"):
                 return "failed", record.why or f"it is {record.status}"
-            floor = run.model.noise_floor(run.info.batch_size)
             if floor is not None:
                 finding = decay(series(record, "loss"), floor, diverged=record.status == "diverged")
                 outcomes: dict[str, Outcome] = {"pass": "stable", "fail": "unstable"}
