@@ -122,7 +122,7 @@ def test_ctrl_c_keeps_what_was_made(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         search(tmp_path, asked(steps=60), max_runs=10, on_progress=interrupt)
     kept = files(tmp_path)
-    assert 4 <= len(kept) < 10
+    assert 3 <= len(kept) < 10
     found = search(tmp_path, asked(steps=60), max_runs=10, resume=True)
     assert set(kept) <= set(files(tmp_path))
     assert found.runs == 10
@@ -139,7 +139,7 @@ def test_where_all_are_stable_there_is_a_lower_bound(tmp_path):
     found = search(tmp_path, asked(), between=(0.05, 0.5))
     assert (found.lr_max, found.high) == (None, None)
     assert found.low == 0.5
-    assert found.why.startswith("every decided one of 3 runs is stable, up to 0.5: the limit lies above")
+    assert found.why.startswith("every decided one of 2 runs is stable, up to 0.5: the limit lies above")
     assert json.loads((tmp_path / "max-lr.json").read_text())["lr_max"] is None
 
 
@@ -147,7 +147,7 @@ def test_where_none_is_stable_there_is_an_upper_bound(tmp_path):
     found = search(tmp_path, asked(), between=(3.0, 20.0))
     assert (found.lr_max, found.low) == (None, None)
     assert found.high == 3.0
-    assert "no one of 3 runs is stable, down to 3: the limit lies below, if there is one" in found.why
+    assert "no one of 2 runs is stable, down to 3: the limit lies below, if there is one" in found.why
 
 
 def test_where_nothing_is_decided_it_says_so(tmp_path):
@@ -158,7 +158,8 @@ def test_where_nothing_is_decided_it_says_so(tmp_path):
 
 
 def test_an_interval_that_stays_wide_says_why(tmp_path):
-    found = search(tmp_path, asked(steps=60), max_runs=6)
+    found = search(tmp_path, asked(), max_runs=6)
+    assert found.low < 2 < found.high
     assert "wider than 5 % after 6 runs: give more of them with --max-runs and --resume" in found.why
 
 

@@ -138,8 +138,9 @@ def remarks(found: Sequence[MaxLr]) -> list[str]:
         name = f"{each.optimizer}, batch {each.batch_size}"
         if each.why:
             lines.append(f"{name}: {each.why}")
-        elif each.closed_form is not None and not (each.low or 0) <= each.closed_form <= (each.high or 0):
-            lines.append(f"{name}: theory says {_number(each.closed_form)}, outside the interval (docs/max-lr.md: why)")
+        theory, low, high = each.closed_form, each.low, each.high
+        if theory is not None and low is not None and high is not None and not low <= theory <= high:
+            lines.append(f"{name}: theory says {_number(theory)}, outside the interval (docs/max-lr.md: why)")
     return lines
 
 
