@@ -11,18 +11,7 @@ from optiscope.cli.max_lr import remarks, show
 from optiscope.config import GridConfig
 from optiscope.sweep import MaxLr
 
-QUICK = [
-    "--model",
-    "quadratic",
-    "--optimizers",
-    "sgd",
-    "--batch-sizes",
-    "1",
-    "--steps",
-    "60",
-    "--executor",
-    "in-process",
-]
+QUICK = ["--model", "quadratic", "--optimizers", "sgd", "--steps", "60", "--executor", "in-process"]
 
 
 def result(**fields):

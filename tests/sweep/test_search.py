@@ -11,6 +11,7 @@ import optiscope
 from optiscope.config import GridConfig
 from optiscope.errors import PluginError, UsageError
 from optiscope.labels import Characterization
+from optiscope.sweep.search import Made, trials_of
 
 HERE = {"executor": "in-process"}
 
@@ -91,6 +92,7 @@ def test_gaussian_regression_is_bounded_where_runs_almost_surely_come_to_rest(tm
 def test_the_same_command_makes_the_same_runs(tmp_path):
     one, other = (search(tmp_path / name, asked(steps=60), max_runs=12) for name in "ab")
     assert one == other
+    assert [made.seed for made in one.evidence] == list(range(one.runs)), "every run has a seed of its own"
     assert (tmp_path / "a" / "max-lr.json").read_bytes() == (tmp_path / "b" / "max-lr.json").read_bytes()
 
 
@@ -169,6 +171,14 @@ def test_a_model_without_a_known_minimum_is_judged_by_its_verdict(tmp_path):
     assert found.judged_by == "verdict"
     assert found.closed_form is None
     assert found.evidence[-1].why
+
+
+def test_to_learn_nothing_is_instability_where_a_smaller_lr_learned():
+    results = {0.001: "not learned", 0.01: "stable", 0.1: "not learned", 0.2: "failed", 0.5: "undecided"}
+    made = [Made(run_id="r", lr=lr, seed=0, result=result, why="") for lr, result in results.items()]
+    outcomes = {trial.lr: trial.outcome for trial in trials_of(made)}
+    assert outcomes == {0.001: "undecided", 0.01: "stable", 0.1: "unstable", 0.5: "undecided"}
+    assert [trial.outcome for trial in trials_of(made[2:3])] == ["undecided"]
 
 
 def test_a_schedule_has_no_closed_form(tmp_path):

@@ -7,8 +7,8 @@ side by side, and their runs are files like any other grid's, which `label` and 
 
 Where the model knows its minimum (`Model.noise_floor`) a run is judged by whether it comes to rest there
 (`optiscope.analysis.decay`), and bounded oscillation is not stable. Any other run has its verdict from
-`optiscope.labels`; one that is undecided, or that learned nothing (which a small learning rate does as well as a
-large one), is neither stable nor unstable.
+`optiscope.labels`; one that is undecided is neither stable nor unstable. To learn nothing is a failure of small
+learning rates as well as of large ones: it is the latter where a run at a smaller one was stable, else undecided.
 """
 
 from __future__ import annotations
@@ -52,6 +52,9 @@ FARTHEST = 4.0**10
 """Factor between the lr where a search begins and the farthest that it goes to."""
 
 
+Result = Outcome | Literal["not learned", "failed"]
+
+
 @attrs.frozen(kw_only=True)
 class Made:
     """A run of a search. `result` is "failed" where it says nothing because it broke; `why` is one sentence."""
@@ -59,7 +62,7 @@ class Made:
     run_id: str
     lr: float
     seed: int
-    result: Outcome | Literal["failed"]
+    result: Result
     why: str
 
 
@@ -218,7 +221,7 @@ class _Search:
             confidence=boundary.confidence,
             lr_5_percent=boundary.lr_5_percent,
             runs=len(self._made),
-            undecided=sum(made.result == "undecided" for made in self._made),
+            undecided=sum(trial.outcome == "undecided" for trial in self._trials()),
             closed_form=self._closed_form,
             judged_by="verdict" if self._floor is None else f"decay {RULE}",
             why=self._why(boundary),
@@ -232,7 +235,7 @@ class _Search:
         return run
 
     def _trials(self) -> list[Trial]:
-        return [Trial(made.lr, made.result) for made in self._made if made.result != "failed"]
+        return trials_of(self._made)
 
     def _boundary(self) -> Boundary:
         return locate(self._trials(), self._settings.confidence)
@@ -253,7 +256,7 @@ class _Search:
                 return f"{wide} after {runs}: give more of them with --max-runs and --resume"
             return f"{wide}, and the runs inside it are undecided: more --steps may tell"
         least, most = (f"{pick(made.lr for made in self._made):.4g}" for pick in (min, max))
-        undecided = [made for made in self._made if made.result == "undecided"]
+        undecided = [made for made in self._made if made.result in ("undecided", "not learned")]
         reason = f"; {len(undecided)} were undecided, the first because {undecided[0].why}" if undecided else ""
         if boundary.low is not None:
             return f"every decided one of {runs} is stable, up to {most}: the limit lies above{reason}"
@@ -262,7 +265,19 @@ class _Search:
         return f"no one of {runs} from {least} to {most} was decided{reason}"
 
 
-def _outcome(path: Path, floor: float | None, analyzers: Sequence[Analyzer]) -> tuple[Outcome | Literal["failed"], str]:
+def trials_of(made: Sequence[Made]) -> list[Trial]:
+    """Return what the runs say about the boundary."""
+    least = min((each.lr for each in made if each.result == "stable"), default=math.inf)
+    trials = []
+    for each in made:
+        if each.result == "not learned":
+            trials.append(Trial(each.lr, "unstable" if each.lr > least else "undecided"))
+        elif each.result != "failed":
+            trials.append(Trial(each.lr, each.result))
+    return trials
+
+
+def _outcome(path: Path, floor: float | None, analyzers: Sequence[Analyzer]) -> tuple[Result, str]:
     """Return what the run file at `path` says, in a word and in a sentence."""
     try:
         with open_run(path) as record:
@@ -275,6 +290,4 @@ def _outcome(path: Path, floor: float | None, analyzers: Sequence[Analyzer]) -> 
             verdict = label_run(record, analyzers)
     except (OptiscopeError, OSError) as error:
         return "failed", str(error)
-    if verdict.outcome == "failed: not learned":
-        return "undecided", f"nothing was learned, at a learning rate too large or too small: {verdict.why}"
-    return verdict.verdict, verdict.why
+    return ("not learned" if verdict.outcome == "failed: not learned" else verdict.verdict), verdict.why
