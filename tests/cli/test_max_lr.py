@@ -9,7 +9,7 @@ from optiscope import sweep
 from optiscope.cli import console
 from optiscope.cli.max_lr import remarks, show
 from optiscope.config import GridConfig
-from optiscope.sweep import MaxLr
+from optiscope.sweep import CellProgress, GridProgress, MaxLr
 
 QUICK = ["--model", "quadratic", "--optimizers", "sgd", "--steps", "60", "--executor", "in-process"]
 
@@ -126,6 +126,29 @@ def test_label_and_report_read_the_folder(optiscope, folder):
     assert optiscope("label", "o").code == 0
     assert optiscope("report", "o").code == 0
     assert (folder / "o" / "report.html").exists()
+
+
+def test_ctrl_c_says_what_is_kept_and_how_to_go_on(optiscope, monkeypatch):
+    def interrupted(grid, out, *, on_progress, **more):
+        out.mkdir()
+        cell = CellProgress(optimizer="sgd", batch_size=1, lr=0.01, runs=1, steps=60)
+        on_progress(GridProgress(cells=(cell,), elapsed=1.0))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweep, "max_lr", interrupted)
+    outcome = optiscope("max-lr", "--out", "o")
+    assert outcome.code == 130
+    kept = "interrupted: the runs that had finished are kept; --resume goes on from there"
+    assert outcome.err.splitlines()[-1] == f"optiscope: {kept}; go on with: optiscope max-lr --out o --resume"
+
+
+def test_ctrl_c_before_anything_was_begun_says_so(optiscope, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweep, "max_lr", interrupted)
+    outcome = optiscope("max-lr", "--out", "o")
+    assert (outcome.code, outcome.err) == (130, "optiscope: interrupted: nothing was written\n")
 
 
 @pytest.mark.parametrize(

@@ -218,6 +218,13 @@ def test_an_optimizer_that_raises_ends_its_search(tmp_path):
     assert "RuntimeError: no" in found.why
 
 
+def test_a_run_that_left_no_file_ends_its_search(tmp_path, monkeypatch):
+    monkeypatch.setattr("optiscope.sweep.search.execute", lambda *_: None)
+    found = search(tmp_path, asked())
+    assert (found.runs, found.lr_max) == (1, None)
+    assert "broke, and the search ended there" in found.why
+
+
 def test_a_closed_form_that_raises_is_told_before_anything_is_written(tmp_path):
     (tmp_path / "broken.py").write_text(BROKEN)
     with pytest.raises(PluginError, match=r"optimizer 'unsure' .* failed: RuntimeError: what\?"):

@@ -95,12 +95,12 @@ class MaxLr:
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """How far a search goes; the fields are checked as `max_lr` was given them."""
+    """How far a search goes, as `max_lr` was asked."""
 
-    confidence: float = attrs.field(default=0.9)
-    tolerance: float = attrs.field(default=0.05)
-    max_runs: int = attrs.field(default=40)
-    between: tuple[float, float] | None = attrs.field(default=None)
+    confidence: float
+    tolerance: float
+    max_runs: int
+    between: tuple[float, float] | None
 
     def __attrs_post_init__(self) -> None:
         """Raise UsageError for what cannot be had."""
@@ -163,7 +163,8 @@ def max_lr(
                     for search, run in asked:
                         search.take(run, runs / f"{run.info.run_id}.h5", analyzers)
             write_index(folder)
-            label_folder(folder, analyzers, order=grid.optimizers).write(folder)
+            if any(runs.glob("*.h5")):
+                label_folder(folder, analyzers, order=grid.optimizers).write(folder)
             found = tuple(search.result() for search in searches)
             write_whole(folder / FILE_NAME, to_json(found))
     return found
