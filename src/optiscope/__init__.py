@@ -1,6 +1,7 @@
 """optiscope: what an optimizer does to the training of a network.
 
     optiscope.characterize(GridConfig(...), out)    a grid of runs, with verdicts
+    optiscope.max_lr(GridConfig(...), out)          the largest stable learning rates, with intervals
     optiscope.train(RunConfig(...))                 one run
     optiscope.open_run(path)                        read a run file, live or finished
     optiscope.open_grid(folder)                     all run files of a folder
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from optiscope.labels import label, label_series
     from optiscope.recording import Recording
     from optiscope.storage import open_grid, open_run, recover, verify
-    from optiscope.sweep import characterize
+    from optiscope.sweep import characterize, max_lr
 
 __all__ = [
     "GridConfig",
@@ -35,6 +36,7 @@ __all__ = [
     "characterize",
     "label",
     "label_series",
+    "max_lr",
     "open_grid",
     "open_run",
     "recover",
@@ -49,6 +51,7 @@ _ROOMS = {
     "characterize": "sweep",
     "label": "labels",
     "label_series": "labels",
+    "max_lr": "sweep",
     "open_grid": "storage",
     "open_run": "storage",
     "recover": "storage",

@@ -18,7 +18,7 @@ COMMANDS = [(), *((name,) for name in app.COMMANDS), *NESTED]
 def fresh_commands(monkeypatch):
     """Load the commands anew: cyclopts keeps a console, and its width, for as long as an application lives."""
     for name in app.COMMANDS:
-        monkeypatch.delitem(sys.modules, f"optiscope.cli.{name}", raising=False)
+        monkeypatch.delitem(sys.modules, f"optiscope.cli.{name.replace('-', '_')}", raising=False)
 
 
 HEAVY = ("numpy", "h5py", "matplotlib", "pooch", "pluggy", "cattrs", "xarray", "pandas", "optiscope.engine")
@@ -40,7 +40,7 @@ def test_help_fits_the_terminal(optiscope, monkeypatch, command, width):
 def test_list_says_what_the_command_says_of_itself(optiscope, monkeypatch, name):
     monkeypatch.setenv("COLUMNS", "200")
     assert app.COMMANDS[name] in optiscope("--help").out
-    module = __import__(f"optiscope.cli.{name}", fromlist=["app"])
+    module = __import__(f"optiscope.cli.{name.replace('-', '_')}", fromlist=["app"])
     assert module.app.help == app.COMMANDS[name]
 
 
@@ -65,9 +65,11 @@ def test_no_arguments_show_the_help(optiscope):
 OPTIONS = re.compile(r"^│ +(?:\*  )?(--[a-z-]+)", re.MULTILINE)
 
 
-@pytest.mark.parametrize("command", [("characterize",), ("label",), ("check",)], ids=" ".join)
+@pytest.mark.parametrize("command", [("characterize",), ("label",), ("check",), ("max-lr",)], ids=" ".join)
 def test_the_page_of_docs_names_every_option(optiscope, command):
-    page = Path(__file__).parents[2].joinpath("docs", "command-line.md").read_text(encoding="utf-8")
+    docs = Path(__file__).parents[2] / "docs"
+    names = ["command-line.md", *(["max-lr.md"] if command == ("max-lr",) else [])]
+    page = "".join((docs / name).read_text(encoding="utf-8") for name in names)
     found = OPTIONS.findall(optiscope(*command, "--help").out)
     assert len(found) > 3
     assert [option for option in found if f"`{option}" not in page] == []

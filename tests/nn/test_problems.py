@@ -120,6 +120,42 @@ def test_noise_of_the_gradient_has_the_deviation_that_was_asked_for():
     assert np.std(grads) == pytest.approx(0.5 / 2, rel=0.05)
 
 
+class Theory:
+    """An optimizer that says what it was asked."""
+
+    def converging_lr(self, curvature):
+        return curvature
+
+    def mean_square_lr(self, curvature, dimension, batch_size):
+        return (curvature, dimension, batch_size)
+
+
+@pytest.mark.parametrize(
+    ("model", "reduction", "asked"),
+    [
+        (Quadratic(curvature="1,9,4"), "mean", 9.0),
+        (Quadratic(curvature=4.0), "sum", 4.0),
+        (Quadratic(curvature=4.0, noise=0.1), "sum", 32.0),
+        (NoisyQuadratic(curvature=2.0, dimension=3), "mean", (2.0, 3, 8)),
+        (NoisyQuadratic(curvature=2.0, dimension=3), "sum", (16.0, 3, 8)),
+        (Rosenbrock(), "mean", None),
+        (Reddi(), "mean", None),
+    ],
+)
+def test_a_problem_asks_the_optimizer_for_the_theory_that_it_needs(model, reduction, asked):
+    """A batch of 8; a quadratic without noise is one example, whatever the batch."""
+    assert model.stable_lr(Theory(), 8, reduction) == asked
+
+
+def test_noise_leaves_what_half_the_stable_lr_leaves():
+    """w' = (1 - lr L) w - lr n has the variance lr^2 s^2 / (1 - (1 - lr L)^2), at lr = 1 / L: s^2 / L^2."""
+    assert Quadratic(curvature="2,5", noise=0.3).noise_floor(9) == pytest.approx(0.01 / 4 + 0.01 / 10)
+    assert Quadratic(curvature=2.0, dimension=3, noise=0.3).noise_floor(1) == pytest.approx(3 * 0.09 / 4)
+    assert Quadratic().noise_floor(1) == Rosenbrock().noise_floor(1) == 0
+    assert NoisyQuadratic(noise=0.2).noise_floor(5) == pytest.approx(0.02)
+    assert Reddi().noise_floor(1) is None
+
+
 def test_rosenbrock_has_its_minimum_and_its_curvature():
     value, grad = differentiated(Rosenbrock(), [1.0, 1.0], None)
     assert value == 0

@@ -104,8 +104,38 @@ def test_frozen_edge_is_where_the_slowest_root_leaves_the_unit_circle(beta1):
     assert Adam(beta1=0.9).frozen_stable_lr(1.0) == pytest.approx(38)
 
 
-def test_live_adam_has_no_closed_form():
+def test_live_adam_does_not_diverge_so_it_has_no_stable_lr():
     assert Adam().stable_lr(1.0) is None
+
+
+@BOTH
+@pytest.mark.parametrize("beta1", [0.0, 0.9])
+def test_live_adam_comes_to_rest_below_its_limit_and_oscillates_above(kind, beta1):
+    """On a quadratic of curvature 3, started so near the minimum that epsilon is all of the preconditioner."""
+    epsilon = {Adam: 0.1, AdamInside: 0.01}[kind]
+    options = {"beta1": beta1, "beta2": 0.9, "epsilon": epsilon}
+    limit = kind(**options).converging_lr(3.0)
+    assert limit == pytest.approx((2 + 2 * beta1) / (1 - beta1) * 0.1 / 3.0)
+    for factor, rests in ((0.97, True), (1.03, False)):
+        params = Parameters.from_arrays({"w": [1e-3]}, np.float64)
+        optimizer = kind(lr=factor * limit, **options)
+        state = optimizer.init(params)
+        for step in range(1, 3001):
+            optimizer.update(params, params.like(3.0 * params.flat), state, step)
+        assert (abs(params.flat[0]) < 1e-9) == rests
+        assert abs(params.flat[0]) < 1.0
+
+
+def test_without_epsilon_adam_never_comes_to_rest():
+    assert Adam(epsilon=0).converging_lr(1.0) is None
+
+
+def test_another_update_has_another_limit():
+    class Other(Adam):
+        def update(self, params, grads, state, step):
+            raise NotImplementedError
+
+    assert Other().converging_lr(1.0) is None
 
 
 @BOTH

@@ -30,6 +30,27 @@ def test_stable_lr_is_the_edge(curvature, decay):
     assert abs(quadratic(SGD(lr=edge * 1.01, weight_decay=decay), curvature, 2000)) > 1e6
 
 
+@pytest.mark.parametrize(("batch_size", "dimension"), [(1, 1), (10, 10), (4, 30)])
+@pytest.mark.parametrize("decay", [0.0, 0.3])
+def test_at_its_limit_in_mean_square_a_step_keeps_the_mean_square(batch_size, dimension, decay):
+    """Over 100,000 batches of Gaussian regression of curvature 2, from a point at distance 1, by Monte Carlo."""
+    lr = SGD(weight_decay=decay).mean_square_lr(2.0, dimension, batch_size)
+    rng = np.random.default_rng(0)
+    total = 0.0
+    for _ in range(10):
+        x = rng.standard_normal((10_000, batch_size, dimension)) * np.sqrt(2.0)
+        w = np.zeros(dimension)
+        w[0] = 1.0
+        grads = np.einsum("nbd,nb->nd", x, x[:, :, 0]) / batch_size + decay * w
+        total += np.mean(np.sum((w - lr * grads) ** 2, axis=1))
+    assert total / 10 == pytest.approx(1.0, abs=0.03)
+
+
+def test_the_limit_in_mean_square_is_the_one_of_the_literature():
+    assert SGD().mean_square_lr(1.0, 10, 10) == pytest.approx(2 * 10 / (10 + 10 + 1))
+    assert SGD(weight_decay=0.5).mean_square_lr(4.0, 3, 10**9) == pytest.approx(SGD(weight_decay=0.5).stable_lr(4.0))
+
+
 def test_sgd_keeps_no_state():
     assert SGD().init(Parameters({"w": (3,)})) == {}
 

@@ -262,7 +262,7 @@ def test_an_executor_gets_its_options(tmp_path, monkeypatch, jobs, built):
 )
 def test_more_threads_than_cores_are_told_once(tmp_path, monkeypatch, cores, jobs, threads, line):
     monkeypatch.setattr(sweep_run, "_cores", lambda: cores)
-    monkeypatch.setattr(sweep_run, "_execute", lambda *args: None)
+    monkeypatch.setattr(sweep_run, "execute", lambda *args: None)
     monkeypatch.setattr(sweep_run, "_name_missing", lambda *args: None)
     monkeypatch.setattr(sweep_run, "label_folder", lambda *args, **options: Characterization(cells=(), versions={}))
     seen = []

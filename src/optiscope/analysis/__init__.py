@@ -5,8 +5,10 @@ is in docs/labels.md.
 """
 
 from optiscope.analysis.analyzer import Analyzer, Axis, RunRecord, gradient_norm, series
+from optiscope.analysis.boundary import Boundary, Trial, locate, next_lrs
 from optiscope.analysis.collapse import collapse
 from optiscope.analysis.corroborate import Witness, corroborate
+from optiscope.analysis.decay import decay
 from optiscope.analysis.detectors import Detectors, detect, detectors, holm
 from optiscope.analysis.dynamics import Dynamics, dynamics
 from optiscope.analysis.envelope import Envelope, LowerBound, burn_in, envelope, lower_bound, measure
@@ -22,12 +24,14 @@ __all__ = [
     "Alarm",
     "Analyzer",
     "Axis",
+    "Boundary",
     "Detectors",
     "Dynamics",
     "Envelope",
     "Finding",
     "LowerBound",
     "RunRecord",
+    "Trial",
     "Witness",
     "adam_rms",
     "beta_cdf",
@@ -35,6 +39,7 @@ __all__ = [
     "burn_in",
     "collapse",
     "corroborate",
+    "decay",
     "detect",
     "detectors",
     "dynamics",
@@ -44,9 +49,11 @@ __all__ = [
     "gradient_norm",
     "holm",
     "jeffreys",
+    "locate",
     "lower_bound",
     "measure",
     "median_interval",
+    "next_lrs",
     "noise_scale",
     "norms",
     "outcome",

@@ -21,6 +21,7 @@ minute. 'optiscope COMMAND --help' says what a command can do.
 
 COMMANDS = {
     "characterize": "Train a grid of runs, record them and judge them.",
+    "max-lr": "Find the largest stable learning rate of each optimizer.",
     "label": "Judge runs again from their files, without training.",
     "report": "Write report.html: the verdicts, figures and evidence of a grid.",
     "check": "Say whether an optimizer is implemented right, with one line of why for each check.",
@@ -35,7 +36,7 @@ def make_app() -> App:
     """Return the application; nothing is loaded that the command line does not name."""
     app = group("optiscope", HELP, version=__version__)
     for order, (name, text) in enumerate(COMMANDS.items()):
-        app.command(f"optiscope.cli.{name}:app", name=name, help=text, sort_key=order)
+        app.command(f"optiscope.cli.{name.replace('-', '_')}:app", name=name, help=text, sort_key=order)
     return app
 
 
@@ -58,7 +59,7 @@ def command(function: Callable[..., int | None]) -> App:
     The first paragraph of its docstring stands above the options, the rest, with the examples, below them.
     """
     summary, _, more = (inspect.getdoc(function) or "").partition("\n\n")
-    app = group(function.__name__, summary)
+    app = group(function.__name__.replace("_", "-"), summary)
     app.help_epilogue = _reflow(more) or None
     app.default(function)
     return app

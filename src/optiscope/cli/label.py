@@ -31,7 +31,7 @@ def label(
     out: Annotated[
         Path,
         Parameter(
-            help="A folder that 'optiscope characterize' wrote, or that runs were recorded in; a run file, or a CSV file."
+            help="A folder that 'optiscope characterize' wrote or runs were recorded in, a run file, or a CSV file."
         ),
     ],
     /,

@@ -1,8 +1,9 @@
 """What several commands ask for: a grid of runs, from flags and a configuration file.
 
 `GridFlags` has the fields of `optiscope.config.GridConfig` under the same names, all optional, so that what was
-given on the command line can be told from what was not. A configuration file (TOML) has those fields too. The
-layers, each winning over the one before: the defaults of `GridConfig`, the file, the flags.
+given on the command line can be told from what was not; `CommonFlags` are those that other commands share. A
+configuration file (TOML) has those fields too. The layers, each winning over the one before: the defaults of
+`GridConfig`, the file, the flags.
 """
 
 from __future__ import annotations
@@ -74,8 +75,8 @@ def _grid(field: str, help_text: str, metavar: str | None = None, group: Group =
 
 @Parameter(name="*")
 @attrs.frozen(kw_only=True)
-class GridFlags:
-    """The flags that describe a grid; None means not given."""
+class CommonFlags:
+    """The flags that describe a grid, but for its learning rates and seeds; None means not given."""
 
     optimizers: Annotated[
         tuple[str, ...] | None, _grid("optimizers", "Optimizers to compare, separated by spaces.", "NAME...", GRID)
@@ -85,12 +86,6 @@ class GridFlags:
         _grid("batch_sizes", "Images in a batch; every optimizer runs at each.", "N...", GRID),
         WHOLE,
     ] = None
-    lrs: Annotated[
-        tuple[float, ...] | None,
-        flag(GRID, "Learning rates; every optimizer runs at each.", "LR...", "each optimizer's own"),
-    ] = None
-    seeds: Annotated[int | None, _grid("seeds", "Runs in a cell, with seeds 0, 1, 2 ...", "N", GRID), WHOLE] = None
-
     data: Annotated[
         str | None,
         _grid(
@@ -130,7 +125,19 @@ class GridFlags:
     thin: Annotated[tuple[str, ...] | None, THIN] = None
 
 
-def grid_config(flags: GridFlags, file: Path | None = None) -> GridConfig:
+@Parameter(name="*")
+@attrs.frozen(kw_only=True)
+class GridFlags(CommonFlags):
+    """The flags that describe a grid; None means not given."""
+
+    lrs: Annotated[
+        tuple[float, ...] | None,
+        flag(GRID, "Learning rates; every optimizer runs at each.", "LR...", "each optimizer's own"),
+    ] = None
+    seeds: Annotated[int | None, _grid("seeds", "Runs in a cell, with seeds 0, 1, 2 ...", "N", GRID), WHOLE] = None
+
+
+def grid_config(flags: CommonFlags, file: Path | None = None) -> GridConfig:
     """Return the grid that `flags` ask for, on top of the one in `file`.
 
     Options are laid over each other one by one; steps given as a flag take the place of epochs in the file, and the

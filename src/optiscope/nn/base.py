@@ -9,7 +9,8 @@ A model is its options (a small frozen attrs class) and a few functions of them.
     loss(output, labels, ...)   -> scalar Tensor    what is differentiated
 
 One that needs no data set makes its own batches in `samples`, says in `evaluation` what it is judged by, and may
-`project` the parameters back to where they are allowed.
+`project` the parameters back to where they are allowed. One whose minimum is known may say how near noise lets a run
+come to it (`noise_floor`), and what theory knows of the largest stable learning rate (`stable_lr`).
 
 `on_tape` puts parameters on a tape for `forward`: with gradients for a training step, without for an evaluation.
 A batch may be cut into shards that several threads give to `forward` and `loss` at once (`--threads`): the output for
@@ -20,7 +21,7 @@ is always the mean; `reduction` only says which one is differentiated.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import attrs
 import numpy as np
@@ -39,6 +40,18 @@ Labels = npt.NDArray[Any]
 
 Samples = tuple[npt.NDArray[Any] | None, Labels | None]
 """The x and the labels of a problem's batch; None for what it does not need."""
+
+
+class Limits(Protocol):
+    """The closed forms that an optimizer may know of itself; see `optiscope.optim.Optimizer`."""
+
+    def converging_lr(self, curvature: float) -> float | None:
+        """Return the limit on a quadratic."""
+        ...
+
+    def mean_square_lr(self, curvature: float, dimension: int, batch_size: int) -> float | None:
+        """Return the limit in Gaussian regression, in mean square."""
+        ...
 
 
 @attrs.frozen
@@ -108,6 +121,17 @@ class Model:
     def gradient_noise(self, batch_size: int) -> float:
         """Return the root mean square norm of what chance adds to the gradient of a batch, its mean, at the minimum."""
         return 0.0
+
+    def noise_floor(self, batch_size: int) -> float | None:
+        """Return the loss that the noise of a batch leaves near a minimum that is known: 0 without noise.
+
+        None, where no minimum is known. `optiscope max-lr` judges by it whether a run came to rest.
+        """
+        return None
+
+    def stable_lr(self, optimizer: Limits, batch_size: int, reduction: Reduction) -> float | None:
+        """Return the largest lr at which `optimizer` is stable on this model, None where theory does not say."""
+        return None
 
     def project(self, params: Parameters) -> None:
         """Put `params` back in place into the set where they are allowed; called after every update."""

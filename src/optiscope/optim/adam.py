@@ -64,6 +64,17 @@ class Adam(Optimizer):
         """
         return (2 + 2 * self.beta1) / ((1 - self.beta1) * preconditioned)
 
+    def converging_lr(self, curvature: float) -> float | None:
+        """Return the frozen edge with the smallest preconditioner that there is: that of a gradient of zero.
+
+        That is P = e, or sqrt(e) with e inside the root. Above it, a gradient that goes to zero takes P below what
+        the edge allows. A subclass with another update has another limit, and says which.
+        """
+        smallest = float(self._denominator(np.zeros(1))[0])
+        if type(self).update is not Adam.update or smallest == 0:
+            return None
+        return self.frozen_stable_lr(curvature / smallest)
+
 
 @attrs.define(kw_only=True)
 class AdamInside(Adam):

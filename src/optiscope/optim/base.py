@@ -69,6 +69,21 @@ class Optimizer:
         """Return the largest stable lr on a quadratic of this curvature, or None where no closed form is known."""
         return None
 
+    def converging_lr(self, curvature: float) -> float | None:
+        """Return the lr below which a run on a quadratic comes to rest at the minimum, or None where it is unknown.
+
+        It is `stable_lr`, but for methods that beyond it neither rest nor diverge: they oscillate.
+        """
+        return self.stable_lr(curvature)
+
+    def mean_square_lr(self, curvature: float, dimension: int, batch_size: int) -> float | None:
+        """Return the lr below which the mean square of the distance falls in Gaussian regression, None if unknown.
+
+        The inputs are N(0, curvature I) in `dimension` axes, drawn anew for every batch, and the loss is half the
+        squared error, its mean over the batch.
+        """
+        return None
+
 
 def blocks(size: int) -> Iterator[slice]:
     """Yield slices that cut `size` elements into cache-sized blocks."""

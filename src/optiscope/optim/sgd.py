@@ -34,3 +34,13 @@ class SGD(Optimizer):
     def stable_lr(self, curvature: float) -> float:
         """Return 2 / (L + weight_decay): beyond it |1 - lr (L + weight_decay)| > 1."""
         return 2 / (curvature + self.weight_decay)
+
+    def mean_square_lr(self, curvature: float, dimension: int, batch_size: int) -> float:
+        """Return 2 (L + a) / (a^2 + 2 a L + c L^2) with c = 1 + (d + 1) / B and a the weight decay.
+
+        A batch sees the curvature A = X'X / B with E[A] = L I and E[A^2] = c L^2 I (Wishart's moments), so a step
+        multiplies E||w||^2 by (1 - lr a)^2 - 2 lr (1 - lr a) L + lr^2 c L^2. Without decay the limit is
+        2 B / ((B + d + 1) L).
+        """
+        a, spread = self.weight_decay, 1 + (dimension + 1) / batch_size
+        return 2 * (curvature + a) / (a**2 + 2 * a * curvature + spread * curvature**2)

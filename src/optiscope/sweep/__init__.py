@@ -1,7 +1,8 @@
-"""Grids of runs: multiplied out, executed, watched, judged."""
+"""Grids of runs, and searches for the largest stable learning rate: executed, watched, judged."""
 
 from optiscope.sweep.grid import expand, plan
 from optiscope.sweep.progress import CellProgress, GridProgress
 from optiscope.sweep.run import characterize
+from optiscope.sweep.search import MaxLr, max_lr
 
-__all__ = ["CellProgress", "GridProgress", "characterize", "expand", "plan"]
+__all__ = ["CellProgress", "GridProgress", "MaxLr", "characterize", "expand", "max_lr", "plan"]

@@ -14,9 +14,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ import attrs
 from optiscope.config import GridConfig
 from optiscope.engine import Prepared, host_for, measure, schedules
 from optiscope.errors import FileError, NotRepeatedError, OptiscopeError, PluginError, UsageError
+from optiscope.hooks import PluginHost
 from optiscope.labels import Characterization, build_analyzers, label_folder
 from optiscope.records import RunResult
 from optiscope.storage import checkpoint, open_run, write_index
@@ -41,7 +42,7 @@ LOOK_EVERY = 0.5
 AHEAD = 2
 """Runs that are queued beyond those that are trained, so that no worker waits for its next one."""
 
-GUARD = "in a script, characterize must be called under if __name__ == '__main__'"
+GUARD = "in a script, {} must be called under if __name__ == '__main__'"
 
 
 def characterize(
@@ -68,42 +69,28 @@ def characterize(
     of `on_progress`, and a RuntimeWarning names it if it left no file and nobody is told of progress.
     KeyboardInterrupt leaves every file in place: `resume` keeps the finished runs and goes on with the others.
     """
-    if getattr(multiprocessing.current_process(), "_inheriting", False):
-        raise UsageError(f"a worker that is starting called characterize again: {GUARD}")
+    refuse_in_worker("characterize")
     host = host_for(grid)
     runs = plan(grid, host)
     grid = attrs.evolve(grid, kernels=runs[0].config.kernels, block=runs[0].config.block)
     analyzers = build_analyzers(host, grid.options)
-    options: dict[str, Any] = {"jobs": default_jobs(grid.threads), **grid.options.get(executor, {})}
-    if jobs is not None:
-        options["jobs"] = jobs
-    workers = host.build("executors", executor, options)
+    workers, jobs = workers_for(grid, host, executor, jobs)
     folder = Path(out) if out is not None else default_folder()
     with workers:
         asked = grid
-        grid, told = _frozen(check_folder(folder, grid, host.active, resume, overwrite), runs)
+        grid, told = freeze_schedules(check_folder(folder, grid, host.active, resume, overwrite), runs)
         if grid is not asked:
             runs = plan(grid, host, runs[0].images)
         with held(folder):
             run_folder = open_folder(folder, grid, host.active, resume, overwrite)
-            finished = {run.info.run_id for run in runs if is_finished(run_folder / f"{run.info.run_id}.h5")}
-            for run_id in finished:  # killed between its end and the removal of this
-                checkpoint.remove(checkpoint.path_of(run_folder / f"{run_id}.h5"))
             watch = Watch(runs, run_folder)
-            watch.skip(finished)
-            pending = [run for run in runs if run.info.run_id not in finished]
-            pending.sort(key=lambda run: -run.info.steps * run.info.batch_size)
+            pending = unfinished(runs, run_folder, watch)
             if executor == "processes":
-                told += _crowd(min(int(options["jobs"]), len(pending)), grid.threads)
-            try:
+                told += _crowd(min(jobs, len(pending)), grid.threads)
+            with ending(workers, folder):
                 if on_progress is not None:
                     on_progress(watch.look((), told))
-                error = _execute(pending, workers, max(1, int(options["jobs"])) + AHEAD, run_folder, watch, on_progress)
-            except BaseException:
-                workers.shutdown(wait=True, cancel_futures=True)
-                with suppress(FileError):  # what ended the grid is what matters; an index can be made at any time
-                    write_index(folder)
-                raise
+                error = execute(pending, workers, jobs + AHEAD, run_folder, watch, on_progress)
             _name_missing([run.info.run_id for run in runs], run_folder, error, watch, on_progress)
             write_index(folder)
             characterization = label_folder(folder, analyzers, order=grid.optimizers)
@@ -111,7 +98,43 @@ def characterize(
     return characterization
 
 
-def _frozen(grid: GridConfig, runs: Sequence[Prepared]) -> tuple[GridConfig, list[str]]:
+def refuse_in_worker(name: str) -> None:
+    """Raise UsageError where a worker that imports the calling script would call `name` again."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise UsageError(f"a worker that is starting called {name} again: {GUARD.format(name)}")
+
+
+def workers_for(grid: GridConfig, host: PluginHost, executor: str, jobs: int | None) -> tuple[Any, int]:
+    """Return the executor of that name, and how many jobs it has: `jobs`, or what its options say, or one a core."""
+    options: dict[str, Any] = {"jobs": default_jobs(grid.threads), **grid.options.get(executor, {})}
+    if jobs is not None:
+        options["jobs"] = jobs
+    return host.build("executors", executor, options), max(1, int(options["jobs"]))
+
+
+def unfinished(runs: Sequence[Prepared], folder: Path, watch: Watch) -> list[Prepared]:
+    """Return those of `runs` that are still to be trained, the longest first, and have `watch` skip the others."""
+    finished = {run.info.run_id for run in runs if is_finished(folder / f"{run.info.run_id}.h5")}
+    for run_id in finished:  # killed between its end and the removal of this
+        checkpoint.remove(checkpoint.path_of(folder / f"{run_id}.h5"))
+    watch.skip(finished)
+    pending = [run for run in runs if run.info.run_id not in finished]
+    return sorted(pending, key=lambda run: -run.info.steps * run.info.batch_size)
+
+
+@contextmanager
+def ending(workers: Any, folder: Path) -> Iterator[None]:
+    """End the `workers` with whatever ends the block early, and leave an index of what there is."""
+    try:
+        yield
+    except BaseException:
+        workers.shutdown(wait=True, cancel_futures=True)
+        with suppress(FileError):  # what ended the grid is what matters; an index can be made at any time
+            write_index(folder)
+        raise
+
+
+def freeze_schedules(grid: GridConfig, runs: Sequence[Prepared]) -> tuple[GridConfig, list[str]]:
     """Return `grid` with the schedules that its budget leads to, and a line on each recorder beyond the budget."""
     if not grid.unmeasured:
         return grid, []
@@ -139,7 +162,7 @@ def _crowd(jobs: int, threads: int) -> list[str]:
     ]
 
 
-def _execute(
+def execute(
     pending: Sequence[Prepared],
     workers: Any,
     in_flight: int,
@@ -211,7 +234,7 @@ def _name_missing(
     if len(missing) == len(run_ids):
         raise FileError(
             f"none of the {len(run_ids)} runs left a file in {folder} (the last worker's error: {_told(error)}): "
-            f"the executor in-process shows where it comes from; {GUARD}"
+            f"the executor in-process shows where it comes from; {GUARD.format('characterize')}"
         )
     sentence = (
         f"{len(missing)} of {len(run_ids)} runs left no file, and the verdicts are formed without them: "

@@ -41,18 +41,27 @@ class Watch:
 
     def __init__(self, plan: Iterable[Prepared], runs: Path) -> None:
         self._began = time.monotonic()
-        self._infos = {run.info.run_id: run.info for run in plan}
+        self._infos: dict[str, RunInfo] = {}
         self._runs = runs
-        self._seen = dict.fromkeys(self._infos, Glimpse())
-        self._stale = {run_id: self._identity(run_id) for run_id in self._infos}
+        self._seen: dict[str, Glimpse] = {}
+        self._stale: dict[str, tuple[int, int] | None] = {}
         self._done_before = 0.0
+        self.add(plan)
+
+    def add(self, plan: Iterable[Prepared]) -> None:
+        """Watch these runs as well, from now on."""
+        for run in plan:
+            run_id = run.info.run_id
+            self._infos[run_id] = run.info
+            self._seen[run_id] = Glimpse()
+            self._stale[run_id] = self._identity(run_id)
 
     def skip(self, run_ids: Iterable[str]) -> None:
         """Count these runs as finished before the clock started."""
         for run_id in run_ids:
             self._stale[run_id] = None
             self._seen[run_id] = self._look(run_id)
-        self._done_before = self._work_done()
+            self._done_before += self._work_of(self._infos[run_id])
 
     def look(self, active: Iterable[str], events: Iterable[str] = ()) -> GridProgress:
         """Return how far the grid is, after a look at the files of `active` runs."""
