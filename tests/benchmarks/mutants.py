@@ -6,8 +6,9 @@ An operator is swapped, a constant changed, a comparison turned, a condition neg
 statements change places. The kit then compares the mutant with the original, and runs the checks of the contract and of
 behaviour. A mutant is killed by a check that fails, or warns, where it does not do so with the original.
 
-What decorators are told is left alone, since it says how an instance is made and nothing of a step. The survivors are
-listed, and are not all mistakes: some compute the same thing in another way. They count as survivors.
+What decorators are told is left alone, since it says how an instance is made and nothing of a step; so are the closed
+forms that only `optiscope max-lr` asks for, which the kit does not judge. The survivors are listed, and are not all
+mistakes: some compute the same thing in another way. They count as survivors.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ from optiscope.testing import CHECKS, Subject, check
 
 LEFT_OUT = ("fresh-process", "gradient-scale", "permutation", "rotation", "state-size", "step-time", "fingerprint")
 """Checks that a mutant is not put to: facts, and what takes a process of its own."""
+
+NOT_JUDGED = ("converging_lr", "mean_square_lr")
+"""Closed forms that are held against simulations in tests/optim."""
 
 LIMIT = 20
 """Seconds after which a mutant counts as killed: it does not end."""
@@ -72,6 +76,8 @@ def mutants(source: str) -> Iterator[Mutant]:
     told = {
         id(part) for node in ast.walk(tree) for each in getattr(node, "decorator_list", ()) for part in ast.walk(each)
     }
+    forms = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name in NOT_JUDGED]
+    told |= {id(part) for form in forms for part in ast.walk(form)}
     for number, node in enumerate(ast.walk(tree)):
         for what, line, change in _changes(node) if id(node) not in told else ():
             mutated = copy.deepcopy(tree)

@@ -66,9 +66,9 @@ Figure = tuple[Racer, int, int, float]
 """Racer, round (0 is the one alone), steps and seconds."""
 
 
-def compete(racers: Sequence[Racer], rounds: int) -> Iterator[Figure]:
+def compete(racers: Sequence[Racer], rounds: int, steps: int | None = None) -> Iterator[Figure]:
     """Let every racer warm up and train a round alone, and then `rounds` of them slice by slice."""
-    steps = max(racer.period for racer in racers)
+    steps = steps or max(racer.period for racer in racers)
     slowest = 0.0
     for racer in racers:
         racer.turn(-(-steps // 2))
@@ -88,17 +88,17 @@ def compete(racers: Sequence[Racer], rounds: int) -> Iterator[Figure]:
             yield racer, number, steps, spent[racer]
 
 
-def race(part: str, entries: dict[str, Row], model: str, batch: int, rounds: int) -> list[Row]:
+def race(part: str, entries: dict[str, Row], model: str, batch: int, rounds: int, period: int | None) -> list[Row]:
     """Return a row for each entry and round: ms a step, or images a second where `part` is "grid"."""
     told(f"{part}: {model}, batch {batch}")
-    steps = (rounds + 2) * -(-LONGEST_PERIOD // batch) + 2
+    steps = (rounds + 2) * (period or -(-LONGEST_PERIOD // batch)) + 2
     common = {"model": model, "batch": batch, "steps": steps}
     began, before = time.monotonic(), others()
     racers = [Racer(name, **{"recording": True, "threads": 1} | spec | common) for name, spec in entries.items()]
     rows = []
     try:
         running = [racer for racer in racers if _runs(racer)]
-        for racer, number, done, seconds in compete(running, rounds) if running else ():
+        for racer, number, done, seconds in compete(running, rounds, period) if running else ():
             processes = entries[racer.name].get("processes", 1)
             value = processes * done * batch / seconds if part == "grid" else seconds / done * 1e3
             rows.append(_row(part, model, batch, racer.name, number, value, "" if number else "alone"))
@@ -173,7 +173,7 @@ def _all_cells(part: str, entries: dict[str, Row], options: argparse.Namespace) 
         row
         for model in options.models
         for batch in options.batches
-        for row in race(part, entries, model, batch, options.rounds)
+        for row in race(part, entries, model, batch, options.rounds, options.steps)
     ]
 
 
@@ -275,6 +275,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Race our engine against PyTorch, and print tables in Markdown.")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="parts of the race (all)")
     parser.add_argument("--rounds", type=int, default=7, help="rounds of each cell (7)")
+    parser.add_argument("--steps", type=int, help="steps of a round (all until what our engine does repeats)")
     parser.add_argument("--models", nargs="+", default=["paper-cnn", "small-cnn"], help="models (both)")
     parser.add_argument("--batches", nargs="+", type=int, default=[50, 100, 150, 200], help="batch sizes")
     parser.add_argument("--kernels", nargs="+", default=["winograd", "numba"], help="sets of our kernels")

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.timeout(300)
 def run(tmp_path, *options, models=("small-cnn",)):
     """Run the benchmark at its smallest; return the rows of its file, what it printed, and what it told."""
     measured = tmp_path / "race.csv"
-    command = [sys.executable, HERE / "race.py", "--rounds", "1", "--batches", "500", "--csv", measured]
+    command = [sys.executable, HERE / "race.py", "--rounds", "1", "--steps", "2", "--batches", "100", "--csv", measured]
     done = subprocess.run(
         [*command, "--models", *models, *options], capture_output=True, text=True, check=False, cwd=ROOT
     )
@@ -73,7 +73,7 @@ def test_the_parts_without_pytorch_and_a_second_race_into_the_same_file(tmp_path
 def test_layers_have_the_flops_of_their_products(tmp_path):
     rows, printed, _ = run(tmp_path, "--only", "layers", "--kernels", "im2col", models=("paper-cnn",))
     found = {row["item"]: float(row["value"]) for row in rows if row["part"] == "layers"}
-    pixels, batch = 32 * 32, 500
+    pixels, batch = 32 * 32, 100
     expected = {
         "conv1": (2 * batch * pixels * 9 * 3 * 32, 1),
         "conv2": (2 * batch * pixels * 9 * 32 * 32, 2),

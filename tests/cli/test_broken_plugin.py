@@ -69,8 +69,10 @@ def test_each_is_shown_with_its_reason(program):
 
 COMMANDS = {
     "characterize": f"characterize --dry-run {' '.join(GRID)}",
+    "max-lr": "max-lr --model quadratic --batch-sizes 1 --steps 5 --optimizers sgd --max-runs 1 --jobs 1",
     "label": "label {out}",
     "report": "report {out}",
+    "check": "check sgd",
     "plugins": "plugins",
     "data": "data make images --set synthetic.train=50 synthetic.test=10",
     "file": "file info {run}",

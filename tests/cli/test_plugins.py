@@ -47,11 +47,12 @@ def test_it_shows_name_version_state_origin_and_what_a_plugin_brings(optiscope):
         "state": "active",
         "from": "optiscope (optiscope.builtin)",
         "optimizers": "adam, adam-inside, sgd",
-        "models": "paper-cnn, quadratic, small-cnn",
+        "models": "logistic, noisy-quadratic, paper-cnn, quadratic, reddi, rosenbrock, small-cnn, wilson",
         "data sets": "cifar10, synthetic",
         "schedules": "constant, cosine, inverse-sqrt, step-decay",
-        "recorders": "epoch, probe, step",
-        "analyzers": "collapse, envelope, finite, outcome",
+        "recorders": "epoch, gradient-rms, probe, step",
+        "analyzers": "adam-rms, collapse, dynamics, envelope, finite, level, noise-scale, outcome, period-2, "
+        "softmax-step, spike, update-ratio, variance",
         "executors": "in-process, processes",
     }
 

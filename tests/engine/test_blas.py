@@ -30,7 +30,8 @@ def test_a_run_says_which_blas_it_uses_and_that_it_has_one_thread(threads):
         assert [library["num_threads"] for library in libraries()] == before
     ((said, counts),) = seen
     assert set(counts) <= {1}
-    for library in libraries()[:1]:
+    numpys = [library for library in libraries() if "numpy" in library["filepath"]]
+    for library in (numpys or libraries())[:1]:
         assert said == {
             "name": library["internal_api"],
             "version": library["version"],

@@ -59,8 +59,7 @@ def spent(monkeypatch):
             clock = SimpleNamespace(perf_counter=partial(next, itertools.count()))
             monkeypatch.setattr(f"optiscope.{module}.time", clock)
         host = create_manager()
-        for recorder_name in ("step", "epoch", "probe", "gradient-angle"):
-            del host.pieces("recorders")[recorder_name]
+        host._pieces["recorders"].clear()
         host.register(Plugin(), "mine")
         return train(RunConfig(model="quadratic", steps=4), host, lambda *_: Sink()).observer_time
 

@@ -183,7 +183,6 @@ def begun(tmp_path):
 @pytest.mark.parametrize(
     ("signals", "code", "word"),
     [
-        ([signal.SIGINT], 130, "interrupted"),
         ([signal.SIGINT, signal.SIGINT], 130, "interrupted"),
         ([signal.SIGTERM], 143, "terminated"),
         ([signal.SIGTERM, signal.SIGINT], 143, "terminated"),

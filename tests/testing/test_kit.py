@@ -20,9 +20,8 @@ def test_every_registered_optimizer_passes(name):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", PIECES)
-def test_every_registered_optimizer_keeps_the_promises(name, dtype):
-    check_optimizer(PIECES[name].factory(), dtype)
+def test_one_that_keeps_the_promises_raises_nothing(dtype):
+    check_optimizer(Adam(), dtype)
 
 
 class Silent(SGD):

@@ -41,9 +41,7 @@ OLD = {"optax:noisy_sgd", "optax:optimistic_adam", "optax:contrib.dpsgd"}
 
 COMPILED = {
     "optax:lion": {"b1": 0.8},
-    "optax:adafactor": {"min_dim_size_to_factor": 2},
     "optax:scale_by_adam": {"b2": 0.95},
-    "optax:contrib.muon": {},
 }
 
 
@@ -82,7 +80,7 @@ def test_every_optimizer_is_taken_or_refused_with_the_reason(name):
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize(("name", "dtype"), [*((name, np.float32) for name in COMPILED), ("optax:lion", np.float64)])
+@pytest.mark.parametrize(("name", "dtype"), [("optax:lion", np.float32), ("optax:scale_by_adam", np.float64)])
 def test_it_keeps_the_promises(name, dtype):
     check_optimizer(CLASSES[name](lr=0.05, **COMPILED[name]), dtype)
 

@@ -63,10 +63,9 @@ def test_the_family_is_all_of_torch_optim():
     assert {"torch:SGD", "torch:Adam", "torch:RAdam", "torch:Muon"} <= CLASSES.keys()
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", ANY_SHAPE)
+@pytest.mark.parametrize(("name", "dtype"), [("torch:SGD", np.float32), ("torch:NAdam", np.float64)])
 def test_it_keeps_the_promises(name, dtype):
-    check_optimizer(CLASSES[name](), dtype)
+    """Each takes seconds, PyTorch's import in a fresh process: the others differ by what PyTorch does alone."""
     check_optimizer(CLASSES[name](lr=0.05, **OPTIONS.get(name, {})), dtype)
 
 

@@ -32,7 +32,7 @@ TOUCHED = "conv.weight"
 ROWS = 300
 """Rows, and columns, of a matrix that is longer than a block as well."""
 
-TENSORS, EQUAL = 700, (10, 10)
+TENSORS, EQUAL = 7, (100, 100)
 """How many equal tensors make a vector longer than a block of `optiscope.optim.blocks`, and their shape."""
 
 
