@@ -93,7 +93,7 @@ def test_the_synthetic_set_needs_a_network_and_small_cnn_is_enough():
 
 
 def rms_of(tmp_path, optimizer="adam", every=1, steps=12, **options):
-    options = {"quadratic": {"curvature": "1,4", "noise": 0.5}, "gradient-rms": {"every": every}, **options}
+    options = {"quadratic": {"curvature": (1, 4), "noise": 0.5}, "gradient-rms": {"every": every}, **options}
     config = RunConfig(model="quadratic", optimizer=optimizer, batch_size=2, steps=steps, options=options)
     path = tmp_path / f"{optimizer}-{every}.h5"
     train(config, open_sink=lambda info, signals: RunWriter.create(path, info, signals))

@@ -1,6 +1,7 @@
 """The commands on real runs, small ones: two cells of the quadratic, then everything that can be done with them."""
 
 import functools
+import gc
 import http.server
 import json
 import os
@@ -18,6 +19,7 @@ import pytest
 
 from optiscope.autograd.kernels import resolve
 from optiscope.cli import main
+from optiscope.cli.run import _listening
 
 GRID = ["--model", "quadratic", "--batch-sizes", "1", "--lrs", "0.1", "--steps", "30", "--executor", "in-process"]
 
@@ -341,3 +343,34 @@ def test_a_folder_is_judged_again_without_the_plugin_files_it_was_made_with(opti
     outcome = optiscope("label", "o")
     assert outcome.code == 0
     assert "empty.py is not there any more" in outcome.err
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_where_python_drops_the_first_ctrl_c_the_second_counts():
+    class Finalised:
+        def __del__(self):
+            signal.raise_signal(signal.SIGINT)
+
+    asked = []
+    with _listening(asked, ends=False):
+        thing = Finalised()
+        del thing
+        gc.collect()
+        assert asked == [signal.SIGINT]
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_the_second_ctrl_c_leaves_whoever_heeds_the_first_in_peace():
+    asked = []
+    with _listening(asked, ends=False):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            try:
+                raise ValueError("while clearing up")
+            except ValueError:
+                signal.raise_signal(signal.SIGINT)
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+    assert asked == [signal.SIGINT] * 3

@@ -12,7 +12,7 @@ from optiscope.config import RunConfig
 from optiscope.nn import NoisyQuadratic, Problem, Quadratic, Reddi, Rosenbrock, curvatures, on_tape
 from optiscope.params import Parameters
 
-PROBLEMS = [Quadratic(dimension=3), Quadratic(curvature="1,4,9", noise=0.5), NoisyQuadratic(), Rosenbrock(), Reddi()]
+PROBLEMS = [Quadratic(dimension=3), Quadratic(curvature=(1, 4, 9), noise=0.5), NoisyQuadratic(), Rosenbrock(), Reddi()]
 
 
 def differentiated(model, w, labels, reduction="mean"):
@@ -55,7 +55,9 @@ def test_quadratic_has_its_closed_form(reduction):
         ({"dimension": 0}, "dimension must be"),
         ({"dimension": 1.5}, "dimension must be a whole number"),
         ({"start": float("nan")}, "start must be"),
-        ({"curvature": "1,-2"}, "curvature must be a finite number above zero, or several such as '1,10,100'"),
+        ({"curvature": (1.0, -2.0)}, r"curvature must be a finite number above zero, or several such as \[1,10,100\]"),
+        ({"curvature": ()}, "curvature must be"),
+        ({"curvature": True}, "curvature must be"),
         ({"curvature": "steep"}, "curvature must be"),
         ({"noise": -1.0}, "noise must be"),
     ],
@@ -72,13 +74,13 @@ def test_other_bad_options():
         NoisyQuadratic(dimension=0)
 
 
-@pytest.mark.parametrize(("value", "numbers"), [(3, (3.0,)), ("1,10,100", (1.0, 10.0, 100.0)), ("2.5", (2.5,))])
+@pytest.mark.parametrize(("value", "numbers"), [(3, (3.0,)), ((1, 10, 100), (1.0, 10.0, 100.0))])
 def test_a_spectrum_is_a_number_or_several(value, numbers):
     assert curvatures(value) == numbers
 
 
 def test_a_spectrum_says_how_many_coordinates_there_are():
-    model = Quadratic(curvature="1,4,9", dimension=7)
+    model = Quadratic(curvature=[1, 4, 9], dimension=7)
     value, grad = differentiated(model, [1.0, 2.0, -1.0], None)
     assert value == (1 + 4 * 4 + 9) / 2
     np.testing.assert_array_equal(grad, [1.0, 8.0, -9.0])
@@ -133,7 +135,7 @@ class Theory:
 @pytest.mark.parametrize(
     ("model", "reduction", "asked"),
     [
-        (Quadratic(curvature="1,9,4"), "mean", 9.0),
+        (Quadratic(curvature=(1, 9, 4)), "mean", 9.0),
         (Quadratic(curvature=4.0), "sum", 4.0),
         (Quadratic(curvature=4.0, noise=0.1), "sum", 32.0),
         (NoisyQuadratic(curvature=2.0, dimension=3), "mean", (2.0, 3, 8)),
@@ -149,7 +151,7 @@ def test_a_problem_asks_the_optimizer_for_the_theory_that_it_needs(model, reduct
 
 def test_noise_leaves_what_half_the_stable_lr_leaves():
     """w' = (1 - lr L) w - lr n has the variance lr^2 s^2 / (1 - (1 - lr L)^2), at lr = 1 / L: s^2 / L^2."""
-    assert Quadratic(curvature="2,5", noise=0.3).noise_floor(9) == pytest.approx(0.01 / 4 + 0.01 / 10)
+    assert Quadratic(curvature=(2, 5), noise=0.3).noise_floor(9) == pytest.approx(0.01 / 4 + 0.01 / 10)
     assert Quadratic(curvature=2.0, dimension=3, noise=0.3).noise_floor(1) == pytest.approx(3 * 0.09 / 4)
     assert Quadratic().noise_floor(1) == Rosenbrock().noise_floor(1) == 0
     assert NoisyQuadratic(noise=0.2).noise_floor(5) == pytest.approx(0.02)

@@ -32,8 +32,7 @@ def files(out):
 @pytest.mark.parametrize(
     ("limit", "options", "reduction"),
     [
-        (2 / 100, {"quadratic": {"curvature": "1,10,100"}}, "mean"),
-        (2 / (0.5 + 0.1), {"quadratic": {"curvature": 0.5}, "sgd": {"weight_decay": 0.1}}, "mean"),
+        (2 / (100 + 10), {"quadratic": {"curvature": (1, 10, 100)}, "sgd": {"weight_decay": 10.0}}, "mean"),
         (2 / (8 * 3), {"quadratic": {"curvature": 3.0, "noise": 0.01}}, "sum"),
     ],
 )
@@ -41,7 +40,7 @@ def test_sgd_on_quadratics(tmp_path, limit, options, reduction):
     """2 / (L + a) for the largest curvature L and weight decay a (Polyak 1987); L is 8-fold in a sum of 8 examples."""
     batch_size = 8 if reduction == "sum" else 1
     grid = asked(options=options, reduction=reduction, batch_size=batch_size, steps=300)
-    found = search(tmp_path, grid, tolerance=0.015)
+    found = search(tmp_path, grid, tolerance=0.02)
     assert found.closed_form == pytest.approx(limit)
     assert found.low <= limit <= found.high
     assert found.lr_max == pytest.approx(limit, rel=0.01)

@@ -32,5 +32,5 @@ def test_the_grids_are_such_as_can_be_run(words, plugin, capsys):
 
 
 def test_the_function_of_the_docs_is_an_optimizer(plugin):
-    optimizer = create_manager(files=[plugin]).build("optimizers", "clipped-lion", {"lr": 0.01, "max_norm": 0.5})
+    optimizer = create_manager(files=[plugin]).build("optimizers", "clipped-lion", {"lr": 0.01, "largest": 0.5})
     check_optimizer(optimizer)

@@ -97,14 +97,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _listening(asked: list[int], *, ends: bool) -> Iterator[None]:
     """Let SIGTERM do what Ctrl-C does, and put the numbers of both into `asked`; only the main thread is told of them.
 
-    The second of them changes nothing, so that whoever is impatient still gets the line that says what is kept; the
-    third ends whatever goes on. Where the process `ends` afterwards, those that come too late to change anything are
-    ignored: Python takes its own handlers down while it ends, and the exit code would tell of a crash.
+    The second of them changes nothing while the first is heeded, so that whoever is impatient still gets the line that
+    says what is kept; the third ends whatever goes on. (Python drops what a signal raises in a finaliser,
+    and then it is the second that counts.) Where the process `ends` afterwards, those that come too late to change
+    anything are ignored: Python takes its own handlers down while it ends, and the exit code would tell of a crash.
     """
 
     def end(number: int, _: object) -> None:
         asked.append(number)
-        if len(asked) != PATIENCE:
+        if len(asked) != PATIENCE or not _heeded(sys.exc_info()[1]):
             raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
@@ -119,6 +120,13 @@ def _listening(asked: list[int], *, ends: bool) -> Iterator[None]:
     finally:
         for number in heard:
             signal.signal(number, signal.SIG_IGN if ends and asked else before[number])
+
+
+def _heeded(error: BaseException | None) -> bool:
+    """Say whether a KeyboardInterrupt is on its way: `error`, which is handled where the signal came, or behind it."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
 
 
 def _again(words: list[str], out: Path) -> str:

@@ -14,6 +14,7 @@ import attrs
 import numpy as np
 
 import optiscope
+from optiscope.autograd.kernels import AUTO, FASTEST
 from optiscope.autograd.kernels import resolve as resolve_kernels
 from optiscope.config import Common, RunConfig
 from optiscope.data import Batches, Images, from_folder
@@ -81,11 +82,13 @@ def prepare(config: RunConfig, host: PluginHost | None = None, images: Images | 
     check_options(config, host)
     # What this process makes of its environment holds for every worker.
     block = sorted({*config.block, *host.blocked})
-    config = attrs.evolve(config, kernels=resolve_kernels(config.kernels), block=block)
     options = config.options
     lr = {} if config.lr is None else {"lr": config.lr}
     optimizer = host.build("optimizers", config.optimizer, {**options.get(config.optimizer, {}), **lr})
     model = host.build("models", config.model, options.get(config.model, {}))
+    # Kernels are for images: where there are none, the compiled ones would be loaded for nothing.
+    kernels = resolve_kernels(config.kernels) if model.needs_data or config.kernels != AUTO else FASTEST
+    config = attrs.evolve(config, kernels=kernels, block=block)
     schedule = host.build("schedules", config.schedule, options.get(config.schedule, {}))
     if not model.needs_data:
         images = None

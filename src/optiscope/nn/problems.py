@@ -46,23 +46,25 @@ def count(_: Any, attribute: attrs.Attribute[Any], value: int) -> None:
         raise ValueError(f"{attribute.name} must be a whole number >= 1, not {value!r}")
 
 
-def _spectrum(_: Any, attribute: attrs.Attribute[Any], value: float | str) -> None:
-    try:
-        values = curvatures(value)
-    except ValueError:
-        values = ()
-    if not values or not all(np.isfinite(number) and number > 0 for number in values):
+Spectrum = float | tuple[float, ...]
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _spectrum(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    numbers = value if isinstance(value, tuple) else (value,)
+    known = all(isinstance(number, (int, float)) and not isinstance(number, bool) for number in numbers)
+    if not numbers or not known or not all(np.isfinite(number) and number > 0 for number in numbers):
         raise ValueError(
-            f"{attribute.name} must be a finite number above zero, or several such as '1,10,100', not {value!r}"
+            f"{attribute.name} must be a finite number above zero, or several such as [1,10,100], not {value!r}"
         )
 
 
-def curvatures(value: float | str) -> tuple[float, ...]:
-    """Return the numbers of a spectrum, given as one number or as a text such as "1,10,100"; ValueError if it is none.
-
-    The largest of them is what `Optimizer.stable_lr` wants to know.
-    """
-    return tuple(float(part) for part in value.split(",")) if isinstance(value, str) else (float(value),)
+def curvatures(value: Spectrum) -> tuple[float, ...]:
+    """Return the numbers of a spectrum, which may be one number; the largest is what `Optimizer.stable_lr` asks for."""
+    return tuple(map(float, value)) if isinstance(value, tuple) else (float(value),)
 
 
 class Problem(Model):
@@ -100,14 +102,14 @@ class Problem(Model):
 class Quadratic(Problem):
     """A bowl: gradient curvature * w, coordinate by coordinate, minimum 0 at zero.
 
-    `curvature` is one number for all `dimension` coordinates, or a spectrum, "1,10,100", which says how many there
+    `curvature` is one number for all `dimension` coordinates, or a spectrum, (1, 10, 100), which says how many there
     are. Every coordinate begins at `start`. `noise` is the standard deviation of what each example of a batch adds to
     each coordinate of the gradient; its mean over a batch of B is smaller by sqrt(B).
     """
 
     name: ClassVar[str] = "quadratic"
 
-    curvature: float | str = attrs.field(default=1.0, validator=_spectrum)
+    curvature: Spectrum = attrs.field(default=1.0, converter=_frozen, validator=_spectrum)
     dimension: int = attrs.field(default=1, validator=count)
     start: float = attrs.field(default=1.0, validator=_finite)
     noise: float = attrs.field(default=0.0, validator=not_negative)

@@ -88,20 +88,27 @@ def reach_of(subject: Subject) -> Reach:
 
         return change
 
-    plain, whole, one = (_ended(subject, change) for change in (None, changed(False), changed(True)))
-    if any(plain[name].tobytes() != whole[name].tobytes() for name in SHAPES if name != TOUCHED):
+    (plain, plain_state), (whole, whole_state), (one, _) = (
+        _ended(subject, change) for change in (None, changed(False), changed(True))
+    )
+    untouched = [(plain[name], whole[name]) for name in SHAPES if name != TOUCHED]
+    behind = int(np.prod(SHAPES[TOUCHED]))
+    for name, array in arrays_of(plain_state).items():
+        if array.size == plain.flat.size:  # a step may show no more of it than a sign
+            untouched.append((array.reshape(-1)[behind:], arrays_of(whole_state)[name].reshape(-1)[behind:]))
+    if any(before.tobytes() != after.tobytes() for before, after in untouched):
         return "all"
     return "element" if plain[TOUCHED].flat[1:].tobytes() == one[TOUCHED].flat[1:].tobytes() else "tensor"
 
 
-def _ended(subject: Subject, change: Callable[[Parameters], None] | None = None) -> Parameters:
+def _ended(subject: Subject, change: Callable[[Parameters], None] | None = None) -> tuple[Parameters, State]:
     optimizer = subject.make()
     params, state = start(optimizer, np.float64)
     grads = gradients(params)
     if change is not None:
         for gradient in grads:
             change(gradient)
-    return go(optimizer, params, state, grads)
+    return go(optimizer, params, state, grads), state
 
 
 def _order_matters(subject: Subject) -> float:
@@ -115,7 +122,7 @@ def _order_matters(subject: Subject) -> float:
         for gradient in gradients(origin)
     ]
     go(optimizer, turned, state, grads)
-    straight = _ended(subject)
+    straight, _ = _ended(subject)
     return max(deviation(straight[name], turned[name], origin[name]) for name in SHAPES)
 
 
