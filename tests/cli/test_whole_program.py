@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from optiscope.autograd.kernels import resolve
+from optiscope.autograd.kernels import FASTEST
 from optiscope.cli import main
 from optiscope.cli.run import _listening
 
@@ -112,7 +112,7 @@ def test_file_info(optiscope, grid):
     assert (facts["status"], facts["optimizer"], facts["lr"]) == ("completed", "sgd", 0.1)
     assert "loss" in facts["signals"]["step"]
     assert 0 < facts["observer_time"]["recorder step"] < facts["wall_time"]
-    assert (facts["kernels"], facts["threads"]) == (resolve("auto"), 1)
+    assert (facts["kernels"], facts["threads"]) == (FASTEST, 1)
     assert facts["blas"]["name"]
     assert f"name {facts['blas']['name']}, version {facts['blas']['version']}" in text
 

@@ -82,9 +82,14 @@ def test_the_kernels_of_a_plan_have_their_own_name(monkeypatch, numba):
         monkeypatch.setitem(sys.modules, "optiscope.autograd.kernels.compiled", None)
         monkeypatch.delattr("optiscope.autograd.kernels.compiled", raising=False)
     expected = "numba" if numba and "numba" in available() else "winograd"
-    automatic, named = (plan(attrs.evolve(QUADRATIC, kernels=kernels)) for kernels in ("auto", expected))
+    grid = GridConfig(optimizers=["sgd"], batch_sizes=[10], steps=1, options={"synthetic": {"train": 50, "test": 10}})
+    automatic, named = (plan(attrs.evolve(grid, kernels=kernels)) for kernels in ("auto", expected))
     assert [run.info.run_id for run in automatic] == [run.info.run_id for run in named]
     assert {run.config.kernels for run in automatic} == {run.info.config["kernels"] for run in automatic} == {expected}
+
+
+def test_without_images_the_compiled_kernels_are_not_loaded():
+    assert {run.config.kernels for run in plan(QUADRATIC)} == {"winograd"}
 
 
 def test_where_the_data_lies_does_not_change_the_run_id(tmp_path):
