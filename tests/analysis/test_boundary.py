@@ -22,7 +22,7 @@ def search(place, width, rng, max_runs=40, tolerance=0.05, undecided=0.0):
     return locate(trials), trials
 
 
-TRIALS = int(os.environ.get("OPTISCOPE_TRIALS", "80"))
+TRIALS = int(os.environ.get("OPTISCOPE_TRIALS", "60"))
 
 
 @pytest.mark.parametrize("undecided", [0.0, 0.2])

@@ -161,7 +161,7 @@ def deterministic(rng: np.random.Generator, below: bool, gap: float = 0.05) -> R
     spectrum = [largest, *(largest * 10 ** -rng.uniform(0, 2, rng.integers(0, 3)))]
     beta = float(rng.choice([0.0, 0.5, 0.9, 0.99]))
     lr = 2 * (1 + beta) / largest * (factors(0.01, 1 - gap, rng) if below else factors(1 + gap, 3, rng))
-    curvature = ",".join(map(repr, map(float, spectrum))) if len(spectrum) > 1 else float(largest)
+    curvature = tuple(map(float, spectrum)) if len(spectrum) > 1 else float(largest)
     config = RunConfig(
         model="quadratic", batch_size=1, lr=lr, steps=STEPS, options={"quadratic": {"curvature": curvature}}
     )
