@@ -101,8 +101,8 @@ class RunInfo:
     are complete: defaults filled in. `parameters` gives name and shape in order. `outputs` is K, the width of the
     model's output signal, whose name is `output` ("logits"; "coordinates" for a quadratic). `minimum` is the least
     expected loss where it is known, and `gradient_noise` the root mean square norm of what chance adds there to the
-    gradient that is back-propagated. `blas` is NumPy's linear
-    algebra library as the run uses it: name, version, architecture and threads, as far as they are known.
+    gradient that is back-propagated. `blas` is NumPy's linear algebra library as the run uses it: name, version,
+    architecture and threads, as far as they are known.
     """
 
     run_id: str

@@ -62,7 +62,7 @@ class _Rule:
     needs: ClassVar[tuple[str, ...]] = ()
 
     def judge(self, run: RunRecord) -> Finding:
-        raise NotImplementedError
+        raise NotImplementedError(f"rule {type(self).__name__} has no judge: write one")
 
     def analyze(self, run: RunRecord) -> Finding:
         """Return what the rule says; undecided where the record lacks a series that it needs."""

@@ -35,6 +35,11 @@ def _known(_: Any, __: Any, value: str) -> None:
         raise UsageError(f"the batch order must be paper or reshuffle, not {value!r}")
 
 
+def child(seed: np.random.SeedSequence, k: int) -> np.random.SeedSequence:
+    """Return the `k`-th child (from 0) that `seed` would spawn, whatever it has spawned."""
+    return np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, k))
+
+
 @attrs.frozen
 class Batches:
     """The batches of every epoch, for `samples` images in batches of `batch_size`.
@@ -63,8 +68,7 @@ class Batches:
 
     def epoch(self, k: int) -> list[Batch]:
         """Return the batches of epoch `k` (any number >= 0), in the order in which they are seen."""
-        seed = np.random.SeedSequence(self.seed.entropy, spawn_key=(*self.seed.spawn_key, k))
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(child(self.seed, k))
         size, steps = self.batch_size, self.steps_per_epoch
         if self.order == "paper":
             return [slice(b * size, (b + 1) * size) for b in rng.permutation(steps).tolist()]

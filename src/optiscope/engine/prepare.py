@@ -17,7 +17,7 @@ import optiscope
 from optiscope.autograd.kernels import AUTO, FASTEST
 from optiscope.autograd.kernels import resolve as resolve_kernels
 from optiscope.config import Common, RunConfig
-from optiscope.data import Batches, Images, from_folder
+from optiscope.data import Batches, Images, child, from_folder
 from optiscope.engine import blas
 from optiscope.engine.blame import blamed
 from optiscope.engine.identity import run_id
@@ -69,7 +69,7 @@ class Streams:
         """Return the sequence of one shard of the batch (from 0): the first has the run's own, the others children."""
         if shard == 0:
             return self.dropout
-        return np.random.SeedSequence(self.dropout.entropy, spawn_key=(*self.dropout.spawn_key, shard))
+        return child(self.dropout, shard)
 
 
 def prepare(config: RunConfig, host: PluginHost | None = None, images: Images | None = None) -> Prepared:

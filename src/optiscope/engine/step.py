@@ -15,7 +15,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from optiscope.data import Batch
+from optiscope.data import Batch, child
 from optiscope.engine.blame import blamed
 from optiscope.engine.evaluate import accuracy
 from optiscope.engine.identity import state_digest
@@ -139,9 +139,7 @@ class Trainer:
         run = self._run
         epoch, position = divmod(step - 1, run.info.steps_per_epoch)
         if position == 0:
-            order = run.streams.order
-            seed = np.random.SeedSequence(order.entropy, spawn_key=(*order.spawn_key, epoch))
-            self._drawing = np.random.default_rng(seed)
+            self._drawing = np.random.default_rng(child(run.streams.order, epoch))
         with self._model(step):
             return run.model.samples(self._drawing, run.config.batch_size, step)
 
