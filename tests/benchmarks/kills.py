@@ -34,22 +34,34 @@ import numpy as np
 
 GRID = [
     *["--data", "synthetic", "--set", "synthetic.train=400", "synthetic.test=40", "--optimizers", "sgd", "adam"],
-    *["--batch-sizes", "50", "100", "--steps", "120", "--order", "reshuffle", "--kernels", "im2col"],
+    *["--batch-sizes", "50", "100", "--order", "reshuffle", "--kernels", "im2col"],
 ]
 CLOCK = ("time", "created_utc", "content_sha256", "run_state")
-STEPS = 4 * 120
-"""Of the whole grid."""
+RUNS, STEPS = 4, 120
+"""Runs of the grid, and steps of each."""
 
 BEYOND = 1.15
-"""Kills are drawn up to so many times `STEPS`: those that never come let the grid end."""
+"""Kills are drawn up to so many times the steps of the grid: those that never come let the grid end."""
 
 LATER = 0.3
 """Seconds, at most, from the step that was drawn to the kill: longer than a run takes to finish its file."""
 
+EVERY = 0.04
+"""Seconds between two looks at the files: to open them costs the program time. The last look is at the kill."""
+
 
 def command(out: Path, *more: str) -> list[str]:
     """Return the command that begins, or goes on, in `out`."""
-    return [str(Path(sys.executable).parent / "optiscope"), "characterize", *GRID, "--out", str(out), *more]
+    return [
+        str(Path(sys.executable).parent / "optiscope"),
+        "characterize",
+        *GRID,
+        "--steps",
+        str(STEPS),
+        "--out",
+        str(out),
+        *more,
+    ]
 
 
 def counts(path: Path) -> tuple[int, int]:
@@ -77,17 +89,22 @@ def content(path: Path) -> dict[str, Any]:
 def kill_at(out: Path, steps: float, later: float, *more: str) -> tuple[bool, dict[Path, tuple[int, int]]]:
     """Begin or go on, and kill `later` seconds after so many steps; return whether it had ended, and what was seen."""
     seen: dict[Path, tuple[int, int]] = {}
+
+    def watch() -> None:
+        seen.update({path: counts(path) for path in out.glob("runs/*.h5")})
+
     with subprocess.Popen(
         command(out, *more), start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
         deadline = math.inf
         while time.monotonic() < deadline and process.poll() is None:
-            seen |= {path: counts(path) for path in out.glob("runs/*.h5")}
+            watch()
             if deadline == math.inf and sum(done for done, _ in seen.values()) >= steps:
                 deadline = time.monotonic() + later
-            time.sleep(0.01)
+            time.sleep(EVERY)
         ended = process.poll() is not None
         if not ended:
+            watch()
             os.killpg(process.pid, signal.SIGKILL)
     if ended and process.returncode:
         raise SystemExit(f"characterize ended with {process.returncode}: run {' '.join(command(out, *more))}")
@@ -113,7 +130,7 @@ def trial(
     out, told = folder / "out", Counter[str]()
     more: list[str] = []
     while told["kills"] < most:
-        steps = random.uniform(0, BEYOND * STEPS)
+        steps = random.uniform(0, BEYOND * RUNS * STEPS)
         there = sum(counts(path)[0] for path in out.glob("runs/*.h5"))
         later = random.uniform(0, start if there >= steps else LATER)
         ended, seen = kill_at(out, float(steps), float(later), *more)

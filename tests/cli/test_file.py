@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import sys
 
 import h5py
@@ -14,12 +15,19 @@ from optiscope.storage.files import Lock
 from optiscope.sweep import characterize
 
 
-@pytest.fixture
-def out(folder):
-    """Two finished runs of a quadratic."""
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Two finished runs of a quadratic, which nobody writes to."""
+    out = tmp_path_factory.mktemp("made") / "out"
     grid = GridConfig(model="quadratic", optimizers=["sgd"], batch_sizes=[1], lrs=[0.5], seeds=2, steps=150)
-    characterize(grid, folder / "out", executor="in-process")
-    return folder / "out"
+    characterize(grid, out, executor="in-process")
+    return out
+
+
+@pytest.fixture
+def out(folder, made):
+    """A copy of them of one's own."""
+    return shutil.copytree(made, folder / "out")
 
 
 @pytest.fixture

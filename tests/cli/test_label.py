@@ -1,11 +1,13 @@
 """`optiscope label` on series of one's own, on one run file, and to compare rules."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from optiscope.builtin.analyzers import ANALYZERS
+from optiscope.cli import main
 
 RUN = ("characterize", "--model", "quadratic", "--optimizers", "sgd", "--lrs", "0.5", "1.9", "2.2", "--steps", "400")
 NAMES = [analyzer.name for analyzer in ANALYZERS]
@@ -22,10 +24,16 @@ def losses(folder):
     return "losses.csv"
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    out = tmp_path_factory.mktemp("made") / "o"
+    assert main([*RUN, "--batch-sizes", "1", "--executor", "in-process", "--out", str(out)]) == 0
+    return out
+
+
 @pytest.fixture
-def grid(optiscope, folder):
-    assert optiscope(*RUN, "--batch-sizes", "1", "--executor", "in-process", "--out", "o").code == 0
-    return folder / "o"
+def grid(folder, made):
+    return shutil.copytree(made, folder / "o")
 
 
 def test_a_csv_file_is_judged_by_every_analyzer(optiscope, losses):

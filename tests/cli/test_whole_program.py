@@ -233,7 +233,7 @@ def test_ctrl_c_keeps_what_was_recorded_and_resume_goes_on(optiscope, folder):
         "--lrs",
         "0.1",
         "--steps",
-        "8000",
+        "3000",
         "--jobs",
         "1",
         "--out",

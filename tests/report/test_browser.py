@@ -36,28 +36,35 @@ def console(done: subprocess.CompletedProcess[str]) -> list[str]:
     return [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 
 
-def test_the_console_stays_silent(browse: Browse, study: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def page(study: Path) -> Path:
+    return write_report(study)
+
+
+def test_the_console_stays_silent(browse: Browse, page: Path, tmp_path: Path) -> None:
     loud = tmp_path / "loud.html"
     loud.write_text("<script>console.error('heard')</script>")
     assert any("heard" in line for line in console(browse(loud)))
-    done = browse(write_report(study))
+    done = browse(page)
     assert console(done) == []
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in done.stdout
 
 
-@pytest.mark.parametrize("width", [320, 390, 1280])
-def test_nothing_overflows_sideways(browse: Browse, study: Path, tmp_path: Path, width: int) -> None:
-    """Measured inside a frame of the phone's width, because a window cannot be made that narrow."""
-    page = write_report(study).read_text(encoding="utf-8")
-    frame = tmp_path / "frame.html"
-    frame.write_text(
-        f'<iframe style="width:{width}px;height:800px;border:0" srcdoc="{html.escape(page)}" onload="'
-        "const inner = this.contentDocument.documentElement;"
-        'document.title = `${inner.clientWidth} ${inner.scrollWidth}`"></iframe>',
+def test_nothing_overflows_sideways(browse: Browse, page: Path, tmp_path: Path) -> None:
+    """Measured inside frames, one of the width of a phone, because a window cannot be made that narrow."""
+    widths, text = (320, 390, 1280), html.escape(page.read_text(encoding="utf-8"))
+    frames = tmp_path / "frames.html"
+    frames.write_text(
+        "".join(
+            f"<iframe style='width:{width}px;height:800px;border:0' srcdoc='{text}' onload=\""
+            "const inner = this.contentDocument.documentElement;"
+            'this.dataset.measured = `${inner.clientWidth} ${inner.scrollWidth}`"></iframe>'
+            for width in widths
+        ),
         encoding="utf-8",
     )
-    title = re.search(r"<title>(\d+) (\d+)</title>", browse(frame).stdout)
-    assert title, "the frame was not measured"
-    client, scroll = map(int, title.groups())
-    assert width - 20 <= client <= width
-    assert scroll <= client
+    measured = re.findall(r'data-measured="(\d+) (\d+)"', browse(frames).stdout)
+    assert len(measured) == len(widths), "not every frame was measured"
+    for width, (client, scroll) in zip(widths, measured, strict=True):
+        assert width - 20 <= int(client) <= width
+        assert int(scroll) <= int(client)

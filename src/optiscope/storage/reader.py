@@ -46,6 +46,9 @@ class Rows(Mapping[str, npt.NDArray[Any]]):
         array.flags.writeable = False
         return array
 
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and "/" not in name and self._run.has(f"{self._group}/{name}")
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._run.names(self._group))
 
@@ -222,6 +225,11 @@ class Run:
             if end > len(dataset):
                 raise guard.damaged(self.path, f"{name} has {len(dataset)} rows, not {end}")
             return np.asarray(rows[:end])
+
+    def has(self, name: str) -> bool:
+        """Say whether there is a dataset at a path of the file; none of it is read."""
+        with guard.reading(self.path):
+            return guard.dataset(self.h5, self.path, name) is not None
 
     def names(self, group: str, groups: bool = False) -> list[str]:
         """Return the names of the datasets of a group, or those of the groups in it; none if it is not there."""

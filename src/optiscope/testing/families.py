@@ -98,7 +98,7 @@ SGD = {
 }
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class Family:
     """Rules by their values on `axes` (axis to value to what it means); of the axes in `rare`, one at a time.
 

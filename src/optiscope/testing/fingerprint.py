@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import attrs
 import numpy as np
 
-from optiscope.params import Array
+from optiscope.params import Array, readonly
 from optiscope.testing.drive import words
 from optiscope.testing.families import FAMILIES, Family, Values
 from optiscope.testing.result import Result, fact, passed, warned
@@ -166,13 +167,24 @@ def variants(factory: Factory) -> list[dict[str, Any]]:
 
 def way(factory: Factory, options: Options, more: Options, steps: int = STEPS) -> Array:
     """Return the way of a known optimizer at the subject's `options` where it takes them, and `more` of its own."""
-    own = options_now(Subject(factory=factory))
-    return path(factory(**{**aligned(options, own), **more}), steps)
+    chosen = {**aligned(options, options_now(Subject(factory=factory))), **more}
+    try:
+        key = frozenset((name, type(value), value) for name, value in chosen.items())
+    except TypeError:  # a value that cannot be part of a key
+        return path(factory(**chosen), steps)
+    return _way(factory, key, steps)
+
+
+@lru_cache(maxsize=1024)
+def _way(factory: Factory, chosen: frozenset[tuple[str, type, Any]], steps: int) -> Array:
+    """Return a way that has been gone before, for another subject, without going it again."""
+    return readonly(path(factory(**{name: value for name, _, value in chosen}), steps))
 
 
 def _ruled(family: Family, tested: Sequence[Setting]) -> list[Match]:
-    rules = family.rules(numbers(tested[-1].options))
-    rules = [rules[at] for at in np.argsort(_means(family, rules, tested[-1], FIRST), kind="stable")[:NEAREST]]
+    rules, beginnings = _begun(family, frozenset(numbers(tested[-1].options).items()))
+    apart = differences(tested[-1].path[:FIRST], beginnings).max(axis=2).mean(axis=0)
+    rules = [rules[at] for at in np.argsort(apart, kind="stable")[:NEAREST]]
     rules.sort(key=family.oddness)
     found = [ways(family, rules, one.options) for one in tested]
     return [
@@ -193,17 +205,21 @@ def numbers(options: Options) -> dict[str, float]:
 
 def ways(family: Family, rules: Sequence[Values], options: Options, steps: int = STEPS) -> Array:
     """Return the ways of `rules` with the numbers in `options`, [steps, rules, values]."""
+    return _ways(family, rules, numbers(options), steps)
+
+
+def _ways(family: Family, rules: Sequence[Values], roles: Mapping[str, float], steps: int) -> Array:
     origin, grads, factors = sequence()
-    roles = numbers(options)
     sizes = np.concatenate([np.full(view.size, float(view.size)) for view in origin.values()])
     lrs = roles.get("lr", 0.01) * factors[:steps]
     return np.array(list(family.paths(rules, roles, origin.flat, grads[:steps], lrs, sizes)))
 
 
-def _means(family: Family, rules: Sequence[Values], one: Setting, steps: int) -> Array:
-    """Return the mean difference of each rule over the first steps."""
-    apart = differences(one.path[:steps], ways(family, rules, one.options, steps))
-    return apart.max(axis=2).mean(axis=0)  # type: ignore[no-any-return]
+@lru_cache(maxsize=2 * len(FAMILIES))
+def _begun(family: Family, roles: frozenset[tuple[str, float]]) -> tuple[list[dict[str, str]], Array]:
+    """Return all rules of a family at these numbers, and their first ways [FIRST, rules, values]."""
+    rules = family.rules(dict(roles))
+    return rules, readonly(_ways(family, rules, dict(roles), FIRST))
 
 
 def family_rule(subject: Subject, family: Family) -> Values | None:

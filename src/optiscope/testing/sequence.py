@@ -41,14 +41,15 @@ def sequence() -> tuple[Parameters, Array, Array]:
 
 
 def path(optimizer: Optimizer, steps: int = STEPS) -> Array:
-    """Return the weights after each of `steps`, [steps, values]."""
+    """Return the weights after each of `steps`, [steps, values]; gradients come in one buffer, as the host has them."""
     origin, grads, factors = sequence()
-    params, lr = origin.copy(), optimizer.lr
+    params, gradient, lr = origin.copy(), origin.zeros(), optimizer.lr
     state = optimizer.init(params)
     rows = []
     for step, (row, factor) in enumerate(zip(grads[:steps], factors, strict=False), 1):
         optimizer.lr = lr * float(factor)
-        optimizer.update(params, params.like(row.copy()), state, step)
+        gradient.flat[...] = row
+        optimizer.update(params, gradient, state, step)
         rows.append(params.flat.copy())
     optimizer.lr = lr
     return np.array(rows)
