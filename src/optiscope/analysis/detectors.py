@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import attrs
 import numpy as np
@@ -205,19 +205,13 @@ def centre(values: Floats, burn: int) -> tuple[float, Floats, Floats]:
 def detectors(values: Floats, burn: int) -> Detectors | None:
     """Return the tests of `values`, [T], finite, after `burn` steps; None where they do not exist.
 
-    They do not exist with fewer than 200 steps left, or where one half of the series does not vary at all. Those of the
-    last series are kept, since the rules of a run ask for them one after the other.
+    They do not exist with fewer than 200 steps left, or where one half of the series does not vary at all.
     """
-    if values.size - burn < MIN_POINTS:
+    size = values.size - burn
+    if size < MIN_POINTS:
         return None
-    return _detectors(np.asarray(values, dtype=np.float64).tobytes(), burn)
-
-
-@lru_cache(maxsize=1)
-def _detectors(content: bytes, burn: int) -> Detectors | None:
-    values = np.frombuffer(content)
     scale, _, residual = centre(values, burn)
-    half = residual.size // 2
+    half = size // 2
     if min(float(robust.mad(residual[:half])), float(robust.mad(residual[half:]))) < _SMALLEST:
         return None
     return Detectors(values=values / scale, scale=scale, burn=burn, residual=residual)
