@@ -139,7 +139,7 @@ def test_label_and_report_read_the_folder(optiscope, folder):
     outcome = optiscope("max-lr", *QUICK, "--batch-sizes", "1", "--max-runs", "3", "--out", "o")
     assert "Everything is in o: open o/max-lr.svg." in outcome.err
     assert (folder / "o" / "max-lr.svg").exists()
-    assert "sgd, batch 1: no one of 3 runs from 0.0025 to 0.04 was decided; 3 were undecided" in outcome.err
+    assert "sgd, batch 1: every decided one of 3 runs is stable, up to 0.16: the limit lies above" in outcome.err
     assert optiscope("label", "o").code == 0
     assert optiscope("report", "o").code == 0
     assert (folder / "o" / "report.html").exists()

@@ -9,8 +9,9 @@ from optiscope.analysis import Trial, locate
 from optiscope.report import draw_max_lr
 from optiscope.report.max_lr import max_lr_figure
 
-RUNS = dict.fromkeys((0.1, 0.4, 0.45, 0.48, 0.49), "stable") | dict.fromkeys((1.6, 0.55, 0.52, 0.51), "unstable")
-RUNS |= {0.5: "undecided"}
+GAPS = (0.01, 0.02, 0.03, 0.05, 0.08, 0.13, 0.2, 0.4, 1.4)
+RUNS = {round(0.5 * np.exp(-gap), 6): "stable" for gap in GAPS} | {0.5: "undecided"}
+RUNS |= {round(0.5 * np.exp(gap), 6): "unstable" for gap in GAPS}
 
 
 def found(runs=RUNS, theory=0.49, **more):
@@ -57,7 +58,8 @@ def test_runs_stand_at_their_lr_and_arrows_count_those_beyond_the_edges():
         assert set(heights) == {height}
     beyond = {f"\u2190 {sum(lr < low for lr in RUNS)}", f"{sum(lr > high for lr in RUNS)} \u2192"}
     assert beyond < said(ax)
-    assert "\u2190 0" not in beyond
+    assert min(RUNS) < low
+    assert high < max(RUNS)
 
 
 def test_the_curve_is_the_fit_and_theory_is_drawn_over_it():

@@ -181,5 +181,5 @@ def _settled(excess: Floats, levels: Floats) -> bool:
     """Say whether the run came into a band, from above or below, and goes on no further."""
     middle = BLOCKS // 2
     early, late = levels[: middle + 1], levels[middle:]
-    came = max(math.log(float(np.max(excess))) - late[0], late[0] - float(np.min(early)))
+    came = max(math.log(float(np.max(excess))) - np.max(late), np.min(late) - np.min(early))
     return bool(came > BAND and np.ptp(late) <= BAND and late[-1] - late[0] >= -STILL * came)

@@ -105,9 +105,10 @@ def show(to: Console, found: Sequence[MaxLr]) -> None:
     """Write the table, without its least telling columns where they do not fit."""
     from optiscope.cli import console
 
+    whole = to.options.update_width(console.UNWRAPPED)
     for left_out in range(len(LESS_TELLING) + 1):
         made = table(found, LESS_TELLING[:left_out])
-        if to.measure(made).maximum <= to.width:
+        if to.measure(made, options=whole).maximum <= to.width:
             break
     console.show(to, made)
 
