@@ -33,6 +33,8 @@ Document = Mapping[str, Any]
 PLACES = {"stable": (0.0, "o"), "unstable": (1.0, "X"), "undecided": (0.5, "D")}
 """Height and marker of a run."""
 
+MARK: Any = {"markersize": 6.0, "markeredgecolor": "white", "markeredgewidth": 0.4}
+
 COLUMNS = 4
 WIDTH, HEIGHT, HEAD = 3.1, 2.35, 0.62
 """Of a panel, and of what stands above all of them, in inches."""
@@ -135,12 +137,12 @@ def _runs(ax: Axes, outcome: str, lrs: Sequence[float], low: float, high: float)
     height, marker = PLACES[outcome]
     colour = VERDICTS[outcome]
     inside = [lr for lr in lrs if low <= lr <= high]
-    ax.plot(inside, [height] * len(inside), marker, color=colour, markersize=5, markeredgecolor="white", clip_on=False)
+    ax.plot(inside, [height] * len(inside), marker, color=colour, clip_on=False, **MARK)
     less, more = sum(lr < low for lr in lrs), sum(lr > high for lr in lrs)
     for count, text, place, side in ((less, f"\u2190 {less}", 0.01, "left"), (more, f"{more} \u2192", 0.99, "right")):
         if count:
             where = {"ha": side, "va": "center", "transform": ax.get_yaxis_transform()}
-            ax.text(place, height, text, color=colour, fontsize=7.5, **where)
+            ax.text(place, height + 0.16 * (height - 0.5), text, color=colour, fontsize=7.5, **where)
 
 
 def _said(each: Document) -> str:
@@ -163,7 +165,7 @@ def _head(figure: Figure, first: Document, width: float, height: float) -> None:
     title = f"Largest stable learning rate, {first['model']}"
     figure.text(0.12 / width, 1 - 0.1 / height, title, fontsize=10, fontweight="bold", va="top", parse_math=False)
     marks = [
-        Line2D([], [], linestyle="", marker=marker, color=VERDICTS[outcome], markeredgecolor="white", label=outcome)
+        Line2D([], [], linestyle="", marker=marker, color=VERDICTS[outcome], label=outcome, **MARK)
         for outcome, (_, marker) in PLACES.items()
     ]
     handles = [
