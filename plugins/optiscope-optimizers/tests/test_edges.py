@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from optiscope.analysis import dynamics
 from optiscope.hooks import create_manager
 from optiscope.params import Parameters
 
@@ -128,3 +129,20 @@ def test_the_mean_square_limit_of_the_heavy_ball(beta, decay, dimension, batch):
     if not beta:
         sgd = HOST.build("optimizers", "sgd", {"weight_decay": decay}).mean_square_lr(3.0, dimension, batch)
         assert limit == pytest.approx(sgd, rel=1e-14)
+
+
+@pytest.mark.parametrize(("factor", "kind"), [(0.7, "decaying"), (1.5, "growing")])
+@pytest.mark.parametrize("seed", range(2))
+def test_runs_of_the_heavy_ball_lie_on_the_side_of_that_limit_that_they_should(factor, kind, seed):
+    """Gaussian regression in 10 dimensions, batches of 20, judged as `optiscope max-lr` judges."""
+    dimension, batch, rng = 10, 20, np.random.default_rng(seed)
+    limit = HOST.build("optimizers", "momentum", {}).mean_square_lr(1.0, dimension, batch)
+    optimizer = HOST.build("optimizers", "momentum", {"lr": factor * limit})
+    params = Parameters.from_arrays({"w": np.ones(dimension)}, np.float64)
+    state, loss = optimizer.init(params), []
+    for step in range(1, 401):
+        x = rng.standard_normal((batch, dimension))
+        error = x @ params.flat
+        loss.append(error @ error / 2 / batch)
+        optimizer.update(params, params.like(x.T @ error / batch), state, step)
+    assert dynamics(np.array(loss)).kind == kind

@@ -141,7 +141,7 @@ def _runs(ax: Axes, outcome: str, lrs: Sequence[float], low: float, high: float)
     less, more = sum(lr < low for lr in lrs), sum(lr > high for lr in lrs)
     for count, text, place, side in ((less, f"\u2190 {less}", 0.01, "left"), (more, f"{more} \u2192", 0.99, "right")):
         if count:
-            where = {"ha": side, "va": "center", "transform": ax.get_yaxis_transform()}
+            where: Any = {"ha": side, "va": "center", "transform": ax.get_yaxis_transform()}
             ax.text(place, height + 0.16 * (height - 0.5), text, color=colour, fontsize=7.5, **where)
 
 
