@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from optiscope.analysis import Trial, locate, next_lrs
+from optiscope.analysis import Trial, locate, next_lrs, unstable_share
 
 LIMITS = (1e-8, 1e4)
 
@@ -67,11 +67,14 @@ def test_the_posterior_of_a_few_runs_is_that_of_an_integral():
     b = np.linspace(-math.log(4), math.log(8), 20_001)[:, None]
     w = np.geomspace(3e-4, 1, 13)
     with np.errstate(over="ignore"):
-        mass = (1 / (1 + np.exp(-b / w)) / (1 + np.exp((b - math.log(2)) / w)) * w**0.5).sum(axis=1)
-    below = np.cumsum(mass) / mass.sum()
+        mass = 1 / (1 + np.exp(-b / w)) / (1 + np.exp((b - math.log(2)) / w)) * w**0.5
+        unstable = [np.sum(mass / (1 + np.exp(-(math.log(lr) - b) / w))) for lr in (1.2, 1.7)]
+    below = np.cumsum(mass.sum(axis=1)) / mass.sum()
     found = locate(trials, 0.8)
     for value, p in ((found.low, 0.1), (found.lr, 0.5), (found.high, 0.9)):
         assert math.log(value) == pytest.approx(np.interp(p, below, b.ravel()), abs=0.02)
+    assert unstable_share(trials, [1.2, 1.7]) == pytest.approx(unstable / mass.sum(), abs=0.02)
+    assert unstable_share(trials[:1], [1.2, 1.7]) is None
 
 
 def test_one_side_only_gives_one_bound():

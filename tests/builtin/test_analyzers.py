@@ -100,7 +100,7 @@ def test_dynamics_are_judged_only_where_the_minimum_is_known(run):
 
 def test_a_run_at_its_noise_is_decaying_and_one_above_it_circles():
     rng = np.random.default_rng(0)
-    steps = {"loss": rng.chisquare(1, 400), "grad_norm": np.ones((400, 1))}
+    steps = {"loss": rng.chisquare(1, 400) + 1e3 * np.exp(-np.arange(400) / 10), "grad_norm": np.ones((400, 1))}
     assert Dynamics().analyze(made(steps, minimum=0.0, gradient_noise=0.5)).kind == "decaying"
     assert Dynamics().analyze(made(steps, minimum=0.0)).kind == "bounded oscillation"
 

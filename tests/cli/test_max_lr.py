@@ -10,6 +10,7 @@ from optiscope.cli import console
 from optiscope.cli.max_lr import remarks, show
 from optiscope.config import GridConfig
 from optiscope.sweep import CellProgress, GridProgress, MaxLr
+from optiscope.sweep.search import FILE_NAME, to_json
 
 QUICK = ["--model", "quadratic", "--optimizers", "sgd", "--steps", "60", "--executor", "in-process"]
 
@@ -29,7 +30,7 @@ def result(**fields):
         "runs": 17,
         "undecided": 1,
         "closed_form": 0.5,
-        "judged_by": "decay 1",
+        "judged_by": "dynamics 2",
         "why": "",
         "evidence": (),
     }
@@ -44,13 +45,26 @@ def shown(*found, width=None):
 
 def test_the_table():
     title, row = shown(result())
-    assert title.split() == ["optimizer", "batch", "max", "lr", "low", "high", "at", "5", "%", "theory", "runs"]
-    assert row.split() == ["sgd", "50", "0.4988", "0.4871", "0.5123", "0.4901", "0.5", "17"]
+    assert title.split() == [
+        "optimizer",
+        "batch",
+        "max",
+        "lr",
+        "low",
+        "high",
+        "at",
+        "5",
+        "%",
+        "theory",
+        "ratio",
+        "runs",
+    ]
+    assert row.split() == ["sgd", "50", "0.4988", "0.4871", "0.5123", "0.4901", "0.5", "0.998", "17"]
 
 
 def test_what_is_not_known_is_a_dash():
     _, row = shown(result(lr_max=None, high=None, lr_5_percent=None, closed_form=None))
-    assert row.split() == ["sgd", "50", "-", "0.4871", "-", "-", "-", "17"]
+    assert row.split() == ["sgd", "50", "-", "0.4871", "-", "-", "-", "-", "17"]
 
 
 @pytest.mark.parametrize("width", [60, 80])
@@ -75,6 +89,8 @@ def test_flags_reach_the_search(optiscope, monkeypatch):
 
     def pretend(grid, out, **more):
         asked.update(more, grid=grid, out=out)
+        out.mkdir()
+        (out / FILE_NAME).write_text(to_json([result()]))
         return (result(),)
 
     monkeypatch.setattr(sweep, "max_lr", pretend)
@@ -121,8 +137,9 @@ def test_json_is_one_object_for_one_search_and_a_list_for_several(optiscope, fol
 
 def test_label_and_report_read_the_folder(optiscope, folder):
     outcome = optiscope("max-lr", *QUICK, "--batch-sizes", "1", "--max-runs", "3", "--out", "o")
-    assert "Everything is in o." in outcome.err
-    assert "sgd, batch 1: no one of 3 runs from 0.0025 to 0.04 was decided; 3 were undecided" in outcome.err
+    assert "Everything is in o: open o/max-lr.svg." in outcome.err
+    assert (folder / "o" / "max-lr.svg").exists()
+    assert "sgd, batch 1: every decided one of 3 runs is stable, up to 0.16: the limit lies above" in outcome.err
     assert optiscope("label", "o").code == 0
     assert optiscope("report", "o").code == 0
     assert (folder / "o" / "report.html").exists()

@@ -213,6 +213,17 @@ def test_cells_come_in_the_order_of_the_optimizers_that_is_given(tmp_path, steps
     assert [cell.optimizer for cell in label_folder(tmp_path, []).cells] == ["adam", "sgd"]
 
 
+def test_verdicts_that_are_known_are_not_formed_again(tmp_path, steps):
+    for name in ("adam", "sgd"):
+        record(tmp_path, attrs.evolve(INFO, run_id=f"{name}-0", optimizer=name), steps)
+    known = label_folder(tmp_path, []).cells[0].runs[0]
+    assert known.run_id == "adam-0"
+    found = label_folder(tmp_path, [], known={"adam-0": attrs.evolve(known, why="it was known", path="elsewhere")})
+    (adam,), (sgd,) = (cell.runs for cell in found.cells)
+    assert (adam.why, adam.path) == ("it was known", "runs/adam-0.h5")
+    assert sgd.why != adam.why
+
+
 def foreign(path):
     with h5py.File(path, "w") as file:
         file["x"] = 1

@@ -11,7 +11,7 @@ import optiscope
 from optiscope.config import GridConfig
 from optiscope.errors import PluginError, UsageError
 from optiscope.labels import Characterization
-from optiscope.sweep.search import Made, trials_of
+from optiscope.sweep.search import Made, settled, trials_of
 
 HERE = {"executor": "in-process"}
 
@@ -45,7 +45,7 @@ def test_sgd_on_quadratics(tmp_path, limit, options, reduction):
     assert found.low <= limit <= found.high
     assert found.lr_max == pytest.approx(limit, rel=0.01)
     assert found.lr_5_percent == pytest.approx(limit, rel=0.02), "nothing here is left to chance"
-    assert (found.why, found.judged_by) == ("", "decay 1")
+    assert (found.why, found.judged_by) == ("", "dynamics 2")
 
 
 def test_adam_with_a_large_epsilon_comes_to_rest_up_to_its_closed_form(tmp_path):
@@ -55,7 +55,7 @@ def test_adam_with_a_large_epsilon_comes_to_rest_up_to_its_closed_form(tmp_path)
     limit = (2 + 2 * 0.8) / (1 - 0.8) * 0.1 / 2.0
     assert found.closed_form == pytest.approx(limit)
     assert found.lr_max == pytest.approx(limit, rel=0.05)
-    assert "oscillates" in {made.why.rpartition(" ")[2] for made in found.evidence if made.result == "unstable"}
+    assert any("stays in a band" in made.why for made in found.evidence if made.result == "unstable")
 
 
 def almost_sure_limit(batch_size, dimension):
@@ -76,14 +76,19 @@ def almost_sure_limit(batch_size, dimension):
 
 
 @pytest.mark.parametrize(("batch_size", "dimension"), [(10, 10)])
-def test_gaussian_regression_is_bounded_where_runs_almost_surely_come_to_rest(tmp_path, batch_size, dimension):
-    """The mean-square limit 2 B / (B + d + 1) lies below: there single runs still come to rest."""
+def test_gaussian_regression_is_bounded_between_its_limits_in_mean_square_and_almost_surely(
+    tmp_path, batch_size, dimension
+):
+    """The mean-square limit 2 B / (B + d + 1) lies below that at which single runs come to rest."""
     options = {"noisy-quadratic": {"dimension": dimension}}
     grid = asked(model="noisy-quadratic", batch_size=batch_size, options=options)
     found = search(tmp_path, grid, max_runs=24, between=(0.02, 20.0))
     assert found.closed_form == pytest.approx(2 * batch_size / (batch_size + dimension + 1))
-    assert found.closed_form < found.lr_max
-    assert found.lr_max == pytest.approx(almost_sure_limit(batch_size, dimension), rel=0.1)
+    almost_sure = almost_sure_limit(batch_size, dimension)
+    assert 0.95 * found.closed_form < found.lr_max < 1.05 * almost_sure
+    assert found.low < almost_sure
+    assert found.high > found.closed_form
+    assert found.undecided > 0
     assert found.lr_5_percent < found.lr_max
 
 
@@ -176,6 +181,7 @@ def test_to_learn_nothing_is_instability_where_a_smaller_lr_learned():
     made = [Made(run_id="r", lr=lr, seed=0, result=result, why="") for lr, result in results.items()]
     outcomes = {trial.lr: trial.outcome for trial in trials_of(made)}
     assert outcomes == {0.001: "undecided", 0.01: "stable", 0.1: "unstable", 0.5: "undecided"}
+    assert [each.result for each in settled(made)] == ["undecided", "stable", "unstable", "failed", "undecided"]
     assert [trial.outcome for trial in trials_of(made[2:3])] == ["undecided"]
 
 

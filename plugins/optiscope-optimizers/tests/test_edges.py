@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from optiscope.analysis import dynamics
 from optiscope.hooks import create_manager
 from optiscope.params import Parameters
 
@@ -64,7 +65,84 @@ def test_the_edge_with_a_frozen_preconditioner(name):
     assert far(HOST.build("optimizers", name, {**options, "lr": 1.005 * edge}), **where) > 1e6
 
 
+CONVERGING = {
+    "rmsprop": {"alpha": 0.9, "momentum": 0.6, "weight_decay": 0.5},
+    "adamw": {"beta2": 0.9, "weight_decay": 0.1},
+    "nadam": {"beta2": 0.9, "momentum_decay": 1e4, "weight_decay": 0.5},
+}
+
+
+@pytest.mark.parametrize("name", CONVERGING)
+def test_live_runs_come_to_rest_below_the_edge_of_the_smallest_preconditioner_and_circle_above(name):
+    """Where the preconditioner adapts: it goes to e as the gradient vanishes, and is larger where the gradient is."""
+    options = {**CONVERGING[name], "epsilon": 0.1}
+    edge = HOST.build("optimizers", name, options).converging_lr(4.0)
+    assert far(HOST.build("optimizers", name, {**options, "lr": 0.97 * edge}), 4.0, 2000) < 1e-6
+    assert 1e-4 < far(HOST.build("optimizers", name, {**options, "lr": 1.03 * edge}), 4.0, 2000) < 1e3
+    assert HOST.build("optimizers", name, {**options, "epsilon": 0.0}).converging_lr(4.0) is None
+
+
+def test_a_decoupled_decay_has_no_edge_that_nadam_knows():
+    options = {"weight_decay": 0.5, "decoupled": True}
+    assert HOST.build("optimizers", "nadam", options).converging_lr(4.0) is None
+
+
 @pytest.mark.parametrize("name", sorted(name for name in HOST.pieces("optimizers") if name not in CLOSED_FORMS))
 def test_the_others_say_that_no_closed_form_is_known(name):
     if HOST.pieces("optimizers")[name].plugin == "optiscope-optimizers":
         assert HOST.build("optimizers", name, {}).stable_lr(4.0) is None
+
+
+def second_moments(lr, beta, decay, dimension, batch, curvature):
+    """Return E[T x T] for a step T of (w, v), v' = b v + M w and w' = w - lr v', with M = X'X / B + a I.
+
+    T is linear in M: T = T0 + sum of M_ij G_ij, and cov(A_ij, A_kl) = L^2 (d_ik d_jl + d_il d_jk) / B for A = X'X / B.
+    """
+    axes, unit = range(dimension), np.eye(dimension)
+
+    def step(curved):
+        velocity = np.hstack([curved, beta * unit])
+        return np.vstack([np.hstack([unit, 0 * unit]) - lr * velocity, velocity])
+
+    mean = step((curvature + decay) * unit)
+    slope = {(i, j): step(np.outer(unit[i], unit[j])) - step(0 * unit) for i in axes for j in axes}
+    moments = np.kron(mean, mean)
+    for i, j in slope:
+        for k, m in ((i, j), (j, i)):
+            moments += curvature**2 / batch * np.kron(slope[i, j], slope[k, m])
+    return moments
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.5, 0.9, 0.99])
+@pytest.mark.parametrize("decay", [0.0, 0.7])
+@pytest.mark.parametrize(("dimension", "batch"), [(1, 1), (2, 4), (3, 20)])
+def test_the_mean_square_limit_of_the_heavy_ball(beta, decay, dimension, batch):
+    """The second moments of (w, v) in Gaussian regression, all of them, shrink below it and grow above it."""
+    limit = HOST.build("optimizers", "momentum", {"beta": beta, "weight_decay": decay}).mean_square_lr(
+        3.0, dimension, batch
+    )
+    below, above = (
+        max(abs(np.linalg.eigvals(second_moments(factor * limit, beta, decay, dimension, batch, 3.0))))
+        for factor in (0.999, 1.001)
+    )
+    assert below < 1 < above
+    if not beta:
+        sgd = HOST.build("optimizers", "sgd", {"weight_decay": decay}).mean_square_lr(3.0, dimension, batch)
+        assert limit == pytest.approx(sgd, rel=1e-14)
+
+
+@pytest.mark.parametrize(("factor", "kind"), [(0.7, "decaying"), (1.5, "growing")])
+@pytest.mark.parametrize("seed", range(2))
+def test_runs_of_the_heavy_ball_lie_on_the_side_of_that_limit_that_they_should(factor, kind, seed):
+    """Gaussian regression in 10 dimensions, batches of 20, judged as `optiscope max-lr` judges."""
+    dimension, batch, rng = 10, 20, np.random.default_rng(seed)
+    limit = HOST.build("optimizers", "momentum", {}).mean_square_lr(1.0, dimension, batch)
+    optimizer = HOST.build("optimizers", "momentum", {"lr": factor * limit})
+    params = Parameters.from_arrays({"w": np.ones(dimension)}, np.float64)
+    state, loss = optimizer.init(params), []
+    for step in range(1, 401):
+        x = rng.standard_normal((batch, dimension))
+        error = x @ params.flat
+        loss.append(error @ error / 2 / batch)
+        optimizer.update(params, params.like(x.T @ error / batch), state, step)
+    assert dynamics(np.array(loss)).kind == kind

@@ -5,10 +5,9 @@ is in docs/labels.md.
 """
 
 from optiscope.analysis.analyzer import Analyzer, Axis, RunRecord, gradient_norm, series
-from optiscope.analysis.boundary import Boundary, Trial, locate, next_lrs
+from optiscope.analysis.boundary import Boundary, Trial, locate, next_lrs, unstable_share
 from optiscope.analysis.collapse import collapse
 from optiscope.analysis.corroborate import Witness, corroborate
-from optiscope.analysis.decay import decay
 from optiscope.analysis.detectors import Detectors, detect, detectors, holm
 from optiscope.analysis.dynamics import Dynamics, dynamics
 from optiscope.analysis.envelope import Envelope, LowerBound, burn_in, envelope, lower_bound, measure
@@ -39,7 +38,6 @@ __all__ = [
     "burn_in",
     "collapse",
     "corroborate",
-    "decay",
     "detect",
     "detectors",
     "dynamics",
@@ -61,6 +59,7 @@ __all__ = [
     "series",
     "softmax_step",
     "spread",
+    "unstable_share",
     "update_ratio",
     "weight_norms",
 ]

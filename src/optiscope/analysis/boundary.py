@@ -85,13 +85,24 @@ def locate(trials: Sequence[Trial], confidence: float = 0.9) -> Boundary:
     """Return the boundary that `trials` speak of; ValueError unless 0 < confidence < 1."""
     if not 0 < confidence < 1:
         raise ValueError(f"confidence lies between 0 and 1, not {confidence}")
-    stable, unstable = _lrs(trials, "stable"), _lrs(trials, "unstable")
-    if not (stable and unstable):
+    if not enclosed(trials):
+        stable, unstable = _lrs(trials, "stable"), _lrs(trials, "unstable")
         return Boundary(confidence=confidence, low=max(stable, default=None), high=min(unstable, default=None))
     fit = _Posterior(trials)
     tail = (1 - confidence) / 2
     low, middle, high = (math.exp(fit.quantile(p)) for p in (tail, 0.5, 1 - tail))
     return Boundary(confidence=confidence, lr=middle, low=low, high=high, lr_5_percent=math.exp(fit.five_percent()))
+
+
+def unstable_share(trials: Sequence[Trial], lrs: Sequence[float]) -> list[float] | None:
+    """Return the share of runs that is expected to be unstable at each of `lrs`: the posterior mean of P(lr).
+
+    None where `trials` do not enclose a boundary.
+    """
+    if not enclosed(trials):
+        return None
+    fit = _Posterior(trials)
+    return [fit.unstable_at(math.log(lr)) for lr in lrs]
 
 
 def next_lrs(trials: Sequence[Trial], start: float, limits: tuple[float, float]) -> tuple[float, ...]:

@@ -2,7 +2,7 @@
 
 Where the least possible loss is known, a run needs no judge of its signal: what is left of the loss above the minimum
 says all. Its logarithm goes down in a straight line below the largest stable learning rate and up above it, and stays
-where it is when an adaptive method has settled in a bounded oscillation.
+where it is when an adaptive method has settled in a bounded oscillation. Verdicts rest on it, and `optiscope max-lr`.
 
 The last three quarters of the record are cut into 15 blocks. The *level* of a block is log max(loss - minimum) over its
 steps: a maximum, because a run with momentum passes close to the minimum on its way through. From the levels come
@@ -14,14 +14,16 @@ steps: a maximum, because a run with momentum passes close to the minimum on its
 When the curvature that a batch shows is itself random, single runs can shrink while their mean square grows. A change
 that is a sum of many independent parts is normal, its exponential log-normal with the mean exp(m + v / 2), and so
 
-    decaying      m + v / 2 < 0 with its interval (Cox's method: Zhou and Gao, Statist. Med. 1997): in mean square
-    growing       m > 0 with its interval: almost surely; or the loss was not finite
-    oscillating   up and down in a band of a factor of e^2 for half of the run
-    unclear       anything else, the stretch between the two limits among them
+    growing               m > 0 with its interval: almost surely; or the loss was not finite
+    decaying              m + v / 2 < 0 with its interval (Cox's method: Zhou and Gao, Statist. Med. 1997): in the mean
+                          square
+    bounded oscillation   up and down in a band of a factor of e^2 for half of the run, after it came there from afar
+    unclear               anything else, the stretch between the two limits among them
 
 Steps after which nothing is left of the loss say no more, and are not used. A run that has come down to the noise of
-its gradients can come no further, and is decaying too; so is one whose loss never rises again, and one that has reached
-the precision of its numbers.
+its gradients can come no further, and is decaying too; so is one whose loss never rises again, and one that stays at
+the precision of its numbers, or came down to it without a rise on its way. An oscillation is told from a slow descent
+by what the second half adds to the first: a descent at a steady rate goes on.
 """
 
 from __future__ import annotations
@@ -35,30 +37,36 @@ import numpy as np
 from optiscope.analysis.finding import StepRange
 from optiscope.analysis.robust import Floats
 
-RULE = "1"
-MIN_STEPS = 100
+RULE = "2"
+MIN_STEPS = 40
 BLOCKS = 15
 Z = 2.0
 """Standard errors on either side of an interval."""
 
 LEAST_CHANGE = 0.05
-"""What the level must move by, over all blocks, to go up or down: 5 % of what is left of the loss."""
+"""What a level must move by to go up or down: 5 % of what is left of the loss."""
 
 LEAST_DESCENT = 1e-3
 """What it must go down by where it never goes up: a run exactly at the limit does so too, by rounding."""
 
 BAND = 2.0
-"""The most by which the levels of the second half of a bounded oscillation differ."""
+"""The most by which the levels of the second half of a bounded oscillation differ, and the least way that led there."""
 
-NOISE_FACTOR = 10.0
-"""A gradient norm up to ten times that of its noise is noise: SGD at 99 % of its limit is at ten times."""
+RISES = 0.1
+"""The least share of steps at which the loss of an oscillation rises."""
+
+STILL = 0.25
+"""A descent has ended whose second half is less than a quarter of its first."""
+
+NOISE_FACTOR = 30.0
+"""A gradient norm up to thirty times that of its noise is noise: SGD at 99.9 % of its limit is at thirty times."""
 
 PRECISION = 1e-13
 """What is left of the largest excess where float32 ends: about the square of its resolution."""
 
 _SMALLEST = 1e-300
 
-Kind = Literal["decaying", "growing", "oscillating", "unclear"]
+Kind = Literal["decaying", "growing", "bounded oscillation", "unclear"]
 
 
 @attrs.frozen(kw_only=True)
@@ -144,18 +152,34 @@ def _slope(levels: Floats) -> _Slope:
 def _kind(excess: Floats, levels: Floats, slope: _Slope, grad_norm: Floats, noise: float) -> tuple[Kind, str]:
     change = float(levels[-1] - levels[0])
     half = excess.size // 2
-    steps = np.diff(excess[half:])
+    rises = float(np.mean(np.diff(excess[half:]) > 0))
     if slope.low > 0 and change > LEAST_CHANGE:
         return "growing", "the loss grows away from its minimum"
-    if slope.high < 0 and change < -LEAST_CHANGE:
-        return "decaying", "the loss decays towards its minimum"
     if noise > 0 and grad_norm.size and float(np.median(grad_norm[half:])) <= NOISE_FACTOR * noise:
         return "decaying", "the gradient has come down to its noise"
-    if not (steps > 0).any() and change < -LEAST_DESCENT:
-        return "decaying", "the loss never rises in the second half"
-    settled = float(np.ptp(levels[-(BLOCKS // 2) :])) <= BAND
-    if settled and float(np.max(excess[half:])) <= PRECISION * float(np.max(excess)):
+    if _arrived(excess, levels):
         return "decaying", "the loss has come down to its minimum, as far as the precision of its numbers goes"
-    if settled and (steps > 0).any():
-        return "oscillating", "the loss neither decays nor grows but stays in a narrow band above its minimum"
+    if rises >= RISES and _settled(excess, levels):
+        return "bounded oscillation", "the loss neither decays nor grows but stays in a band above its minimum"
+    if slope.high < 0 and change < -LEAST_CHANGE:
+        return "decaying", "the loss decays towards its minimum"
+    if not rises and change < -LEAST_DESCENT:
+        return "decaying", "the loss never rises in the second half"
     return "unclear", "the loss neither decays nor grows for certain"
+
+
+def _arrived(excess: Floats, levels: Floats) -> bool:
+    """Say whether the run stays at the precision of its numbers, or came down to it without a rise on its way."""
+    floor = math.log(PRECISION * float(np.max(excess)))
+    late, above = levels[BLOCKS // 2 :], np.maximum(levels, floor)
+    stays = np.max(late) <= floor and np.ptp(late) <= 2 * BAND
+    came = levels[0] > floor >= levels[-1] and np.max(np.diff(above)) <= LEAST_CHANGE
+    return bool(stays or came)
+
+
+def _settled(excess: Floats, levels: Floats) -> bool:
+    """Say whether the run came into a band, from above or below, and goes on no further."""
+    middle = BLOCKS // 2
+    early, late = levels[: middle + 1], levels[middle:]
+    came = max(math.log(float(np.max(excess))) - np.max(late), np.min(late) - np.min(early))
+    return bool(came > BAND and np.ptp(late) <= BAND and late[-1] - late[0] >= -STILL * came)

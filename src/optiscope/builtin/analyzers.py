@@ -141,18 +141,12 @@ class Dynamics(_Rule):
             return Finding(name=self.name, rule_version=self.rule_version, result="info", why=why)
         noise = float(run.config.get("gradient_noise", 0.0))
         found = analysis.dynamics(series(run, "loss"), float(minimum), gradient_norm(run), noise)
-        kinds: dict[str, tuple[Literal["pass", "fail", "undecided"], str]] = {
-            "decaying": ("pass", "decaying"),
-            "growing": ("fail", "growing"),
-            "oscillating": ("undecided", "bounded oscillation"),
-            "unclear": ("undecided", "unclear"),
-        }
-        result, kind = kinds[found.kind]
+        results: dict[str, Literal["pass", "fail"]] = {"decaying": "pass", "growing": "fail"}
         return Finding(
             name=self.name,
             rule_version=self.rule_version,
-            result=result,
-            kind=kind,
+            result=results.get(found.kind, "undecided"),
+            kind=found.kind,
             statistic=found.rate,
             threshold=0.0,
             interval=found.interval,

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from optiscope.sweep import MaxLr
 
 SEARCH = Group("How far a search goes", sort_key=2)
+LESS_TELLING = ("runs", "at 5 %", "ratio", "theory")
+"""Columns that are left out where the table is too wide, the first one first."""
 
 
 def max_lr(
@@ -45,8 +47,8 @@ def max_lr(
     """Find the largest stable learning rate of each optimizer.
 
     Runs are made where they tell most about the boundary between stable and unstable, until its interval is narrow
-    enough. A model whose minimum is known, such as 'quadratic', is stable where runs come to rest there; a network
-    where its verdict says so. The closed form stands beside it, where there is one.
+    enough. A run is stable or not by its verdict; where the least loss is known, as of 'quadratic', one that
+    circles it is not. The closed form stands beside it, where there is one, and OUT/max-lr.svg draws both.
 
     For example:
 
@@ -63,6 +65,7 @@ def max_lr(
     from optiscope import sweep
     from optiscope.cli import console, live
     from optiscope.cli.run import Interrupted
+    from optiscope.report import draw_max_lr
     from optiscope.sweep.folder import default_folder
     from optiscope.sweep.search import FILE_NAME
 
@@ -86,11 +89,13 @@ def max_lr(
             if not out.exists() or not watcher.runs:
                 raise KeyboardInterrupt("nothing was written") from None
             raise Interrupted("the runs that had finished are kept; --resume goes on from there", out) from None
+    figure = draw_max_lr(out / FILE_NAME)
     if json:
         sys.stdout.write((out / FILE_NAME).read_text(encoding="utf-8"))
     else:
         show(console.stdout(), found)
-    console.show(console.stderr(), *remarks(found), f"Everything is in {shlex.quote(str(out))}.")
+    where = f"Everything is in {shlex.quote(str(out))}: open {shlex.quote(str(figure))}."
+    console.show(console.stderr(), *remarks(found), where)
 
 
 app = command(max_lr)
@@ -100,9 +105,10 @@ def show(to: Console, found: Sequence[MaxLr]) -> None:
     """Write the table, without its least telling columns where they do not fit."""
     from optiscope.cli import console
 
-    for less in ((), ("runs",), ("runs", "at 5 %"), ("runs", "at 5 %", "theory")):
-        made = table(found, less)
-        if to.measure(made).maximum <= to.width:
+    whole = to.options.update_width(console.UNWRAPPED)
+    for left_out in range(len(LESS_TELLING) + 1):
+        made = table(found, LESS_TELLING[:left_out])
+        if to.measure(made, options=whole).maximum <= to.width:
             break
     console.show(to, made)
 
@@ -120,6 +126,7 @@ def table(found: Sequence[MaxLr], less: Sequence[str] = ()) -> Table:
             "high": _number(each.high),
             "at 5 %": _number(each.lr_5_percent),
             "theory": _number(each.closed_form),
+            "ratio": _ratio(each),
             "runs": str(each.runs),
         }
         for each in found
@@ -142,6 +149,13 @@ def remarks(found: Sequence[MaxLr]) -> list[str]:
         if theory is not None and low is not None and high is not None and not low <= theory <= high:
             lines.append(f"{name}: theory says {_number(theory)}, outside the interval (docs/max-lr.md: why)")
     return lines
+
+
+def _ratio(each: MaxLr) -> str:
+    """Return what was measured over what theory says."""
+    if each.lr_max is None or each.closed_form is None:
+        return "-"
+    return f"{each.lr_max / each.closed_form:.3f}"
 
 
 def _number(value: float | None) -> str:

@@ -50,13 +50,17 @@ def label_run(run: RunRecord, analyzers: Iterable[Analyzer]) -> RunVerdict:
 
 
 def label_folder(
-    out: str | os.PathLike[str], analyzers: Sequence[Analyzer], confidence: float = 0.95, order: Sequence[str] = ()
+    out: str | os.PathLike[str],
+    analyzers: Sequence[Analyzer],
+    confidence: float = 0.95,
+    order: Sequence[str] = (),
+    known: Mapping[str, RunVerdict] | None = None,
 ) -> Characterization:
     """Return the characterization of the run files in `out`/runs; UsageError where there is none.
 
     `confidence` is that of the intervals on P(unstable). `order` holds the optimizers in the order in which their
-    cells shall come. A file that cannot be read as a run is in no cell but named in `unreadable`; FileError where
-    that is so of all of them.
+    cells shall come, and `known`, by run_id, verdicts that these analyzers have formed already. A file that cannot be
+    read as a run is in no cell but named in `unreadable`; FileError where that is so of all of them.
     """
     folder = Path(out)
     paths = sorted((folder / "runs").glob("*.h5"))
@@ -66,7 +70,7 @@ def label_folder(
     for path in paths:
         relative = path.relative_to(folder).as_posix()
         try:
-            config, verdict = _label_file(path, analyzers)
+            config, verdict = _label_file(path, analyzers, known or {})
             labelled.append((config, attrs.evolve(verdict, path=relative)))
         except FileError as error:
             unreadable[relative] = str(error).replace(str(path), relative)
@@ -77,7 +81,9 @@ def label_folder(
     return Characterization(cells=cells, versions=versions, unreadable_files=unreadable)
 
 
-def _label_file(path: Path, analyzers: Iterable[Analyzer]) -> tuple[Mapping[str, Any], RunVerdict]:
+def _label_file(
+    path: Path, analyzers: Iterable[Analyzer], known: Mapping[str, RunVerdict]
+) -> tuple[Mapping[str, Any], RunVerdict]:
     """Return config and verdict of the run in the file `path`; FileError where it does not say what the run is."""
     from optiscope.storage import open_run  # h5py is heavy, and a characterization can be read without it
 
@@ -88,7 +94,7 @@ def _label_file(path: Path, analyzers: Iterable[Analyzer]) -> tuple[Mapping[str,
             raise FileError(f"{path} does not say what the run is ({error}): make the run again") from error
         if missing := [key for key in (*IDENTITY, "steps_per_epoch") if key not in config]:
             raise FileError(f"{path} does not say what the run is (no {', '.join(missing)}): make the run again")
-        return config, label_run(run, analyzers)
+        return config, known.get(run.run_id) or label_run(run, analyzers)
 
 
 def _judge(run: RunRecord, analyzer: Analyzer) -> Judged:

@@ -9,8 +9,9 @@ A model is its options (a small frozen attrs class) and a few functions of them.
     loss(output, labels, ...)   -> scalar Tensor    what is differentiated
 
 One that needs no data set makes its own batches in `samples`, says in `evaluation` what it is judged by, and may
-`project` the parameters back to where they are allowed. One whose minimum is known may say how near noise lets a run
-come to it (`noise_floor`), and what theory knows of the largest stable learning rate (`stable_lr`).
+`project` the parameters back to where they are allowed. One may say what its least loss is, where that is known
+(`minimum`, and `gradient_noise` for what chance adds there), and what theory knows of the largest stable learning rate
+(`stable_lr`).
 
 `on_tape` puts parameters on a tape for `forward`: with gradients for a training step, without for an evaluation.
 A batch may be cut into shards that several threads give to `forward` and `loss` at once (`--threads`): the output for
@@ -121,13 +122,6 @@ class Model:
     def gradient_noise(self, batch_size: int) -> float:
         """Return the root mean square norm of what chance adds to the gradient of a batch, its mean, at the minimum."""
         return 0.0
-
-    def noise_floor(self, batch_size: int) -> float | None:
-        """Return the loss that the noise of a batch leaves near a minimum that is known: 0 without noise.
-
-        None, where no minimum is known. `optiscope max-lr` judges by it whether a run came to rest.
-        """
-        return None
 
     def stable_lr(self, optimizer: Limits, batch_size: int, reduction: Reduction) -> float | None:
         """Return the largest lr at which `optimizer` is stable on this model, None where theory does not say."""

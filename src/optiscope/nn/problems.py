@@ -147,11 +147,6 @@ class Quadratic(Problem):
         tilt = sum(output * output.tape.constant(labels.mean(axis=0, keepdims=True, dtype=output.dtype)))
         return (bowl + tilt) * len(labels) if reduction == "sum" else bowl + tilt
 
-    def noise_floor(self, batch_size: int) -> float:
-        """Return sum(s^2 / (2 curvature)) with s^2 = noise^2 / B: the loss of SGD at half its largest stable lr."""
-        spectrum = np.broadcast_to(curvatures(self.curvature), self.outputs(0))
-        return float(np.sum(self.noise**2 / batch_size / (2 * spectrum)))
-
     def stable_lr(self, optimizer: Limits, batch_size: int, reduction: Reduction) -> float | None:
         """Return the limit for the largest curvature; a sum over a batch with noise is as steep as all its examples."""
         examples = batch_size if reduction == "sum" and self.noise else 1
@@ -202,10 +197,6 @@ class NoisyQuadratic(Problem):
         error = matmul(output, tape.constant(rows[:, :-1].T)) - tape.constant(rows[:, -1:].T)
         return (sum if reduction == "sum" else mean)(error * error) * 0.5
 
-    def noise_floor(self, batch_size: int) -> float:
-        """Return noise^2 / 2, the loss at the minimum."""
-        return self.noise**2 / 2
-
     def stable_lr(self, optimizer: Limits, batch_size: int, reduction: Reduction) -> float | None:
         """Return the limit in mean square; single runs come to rest at somewhat larger learning rates too."""
         examples = batch_size if reduction == "sum" else 1
@@ -232,10 +223,6 @@ class Rosenbrock(Problem):
         x, y = (matmul(output, output.tape.constant(axis.astype(output.dtype))) for axis in np.eye(2)[:, :, None])
         bend = y - x * x
         return sum((1.0 - x) ** 2 + bend * bend * 100.0)
-
-    def noise_floor(self, batch_size: int) -> float:
-        """Return 0."""
-        return 0.0
 
 
 @attrs.frozen(kw_only=True)

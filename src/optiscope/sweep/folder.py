@@ -7,6 +7,7 @@
     OUT/index.h5                a row a run, for readers of many
     OUT/characterization.json   the verdicts
     OUT/max-lr.json             the largest stable learning rates, where they were searched for
+    OUT/max-lr.svg              their figure
     OUT/report.html             the report
 
 A folder belongs to a characterization if it has a grid.json, and is then touched only by `resume` or `overwrite`. One
@@ -32,7 +33,7 @@ from optiscope.whole import telling, write_whole
 
 AXES = ("optimizers", "batch_sizes", "lrs", "seeds")
 GRID = "grid.json"
-RESULTS = ("index.h5", "characterization.json", "max-lr.json", "report.html")
+RESULTS = ("index.h5", "characterization.json", "max-lr.json", "max-lr.svg", "report.html")
 
 
 def default_folder() -> Path:

@@ -5,10 +5,9 @@ alone; the n-th run of a search has the seed n - 1. So the same command makes th
 and `resume` finds the files of those that were made and goes on with the rest. The searches go through their rounds
 side by side, and their runs are files like any other grid's, which `label` and `report` read.
 
-Where the model knows its minimum (`Model.noise_floor`) a run is judged by whether it comes to rest there
-(`optiscope.analysis.decay`), and bounded oscillation is not stable. Any other run has its verdict from
-`optiscope.labels`; one that is undecided is neither stable nor unstable. To learn nothing is a failure of small
-learning rates as well as of large ones: it is the latter where a run at a smaller one was stable, else undecided.
+A run counts as `optiscope.labels` judges it, with two differences. Where the model knows its minimum, bounded
+oscillation is not stable. And to learn nothing is a failure of small learning rates as well as of large ones: it is the
+latter where a run at a smaller one was stable, else undecided.
 """
 
 from __future__ import annotations
@@ -21,15 +20,15 @@ from typing import Any, Literal
 
 import attrs
 
-from optiscope.analysis import Analyzer, Boundary, Trial, decay, locate, next_lrs, series
+from optiscope.analysis import Analyzer, Boundary, Trial, locate, next_lrs
 from optiscope.analysis.boundary import Outcome, enclosed
-from optiscope.analysis.decay import RULE
+from optiscope.analysis.dynamics import RULE
 from optiscope.config import GridConfig
 from optiscope.engine import Prepared, host_for, prepare
 from optiscope.engine.blame import blamed
 from optiscope.errors import OptiscopeError, UsageError
 from optiscope.hooks import PluginHost
-from optiscope.labels import build_analyzers, label_folder, label_run
+from optiscope.labels import RunVerdict, build_analyzers, label_folder, label_run
 from optiscope.storage import open_run, write_index
 from optiscope.storage.schema import layout
 from optiscope.sweep.folder import check_folder, default_folder, held, open_folder
@@ -51,13 +50,15 @@ FILE_NAME = "max-lr.json"
 FARTHEST = 4.0**10
 """Factor between the lr where a search begins and the farthest that it goes to."""
 
-
 Result = Outcome | Literal["not learned", "failed"]
 
 
 @attrs.frozen(kw_only=True)
 class Made:
-    """A run of a search. `result` is "failed" where it says nothing because it broke; `why` is one sentence."""
+    """A run of a search. `result` is what it counts as, or "failed" where it says nothing because it broke.
+
+    "Not learned" is neither, until the search has ended and `settled` says which. `why` is one sentence.
+    """
 
     run_id: str
     lr: float
@@ -164,7 +165,8 @@ def max_lr(
                         search.take(run, runs / f"{run.info.run_id}.h5", analyzers)
             write_index(folder)
             if any(runs.glob("*.h5")):
-                label_folder(folder, analyzers, order=grid.optimizers).write(folder)
+                known = {run_id: verdict for search in searches for run_id, verdict in search.verdicts.items()}
+                label_folder(folder, analyzers, order=grid.optimizers, known=known).write(folder)
             found = tuple(search.result() for search in searches)
             write_whole(folder / FILE_NAME, to_json(found))
     return found
@@ -182,12 +184,11 @@ class _Search:
     def __init__(self, base: Prepared, host: PluginHost, thin: Mapping[str, int] | None, settings: Settings) -> None:
         self._base, self._host, self._thin, self._settings = base, host, thin, settings
         self._made: list[Made] = []
+        self.verdicts: dict[str, RunVerdict] = {}
         low, high = settings.between or (base.info.lr / FARTHEST, base.info.lr * FARTHEST)
         self._limits = (low, high)
         self._start = math.sqrt(low * high) if settings.between else base.info.lr
         self._closed_form: float | None = None
-        with blamed(host, "models", base.config.model):
-            self._floor = base.model.noise_floor(base.info.batch_size)
         if base.config.schedule == "constant":
             with blamed(host, "optimizers", base.config.optimizer):
                 optimizer, batch_size, reduction = base.optimizer, base.config.batch_size, base.config.reduction
@@ -203,9 +204,11 @@ class _Search:
 
     def take(self, run: Prepared, path: Path, analyzers: Sequence[Analyzer]) -> None:
         """Take note of what the file at `path` says of `run`."""
-        result, why = _outcome(path, self._floor, analyzers)
+        result, why, verdict = _outcome(path, analyzers)
         made = Made(run_id=run.info.run_id, lr=run.info.lr, seed=run.info.seed, result=result, why=why)
         self._made.append(made)
+        if verdict is not None:
+            self.verdicts[run.info.run_id] = verdict
 
     def result(self) -> MaxLr:
         """Return what was found."""
@@ -224,9 +227,9 @@ class _Search:
             runs=len(self._made),
             undecided=sum(trial.outcome == "undecided" for trial in self._trials()),
             closed_form=self._closed_form,
-            judged_by="verdict" if self._floor is None else f"decay {RULE}",
+            judged_by="verdict" if info.minimum is None else f"dynamics {RULE}",
             why=self._why(boundary),
-            evidence=tuple(self._made),
+            evidence=tuple(settled(self._made)),
         )
 
     def _prepare(self, lr: float, seed: int) -> Prepared:
@@ -257,7 +260,7 @@ class _Search:
                 return f"{wide} after {runs}: give more of them with --max-runs and --resume"
             return f"{wide}, and the runs inside it are undecided: more --steps may tell"
         least, most = (f"{pick(made.lr for made in self._made):.4g}" for pick in (min, max))
-        undecided = [made for made in self._made if made.result in ("undecided", "not learned")]
+        undecided = [made for made in settled(self._made) if made.result == "undecided"]
         reason = f"; {len(undecided)} were undecided, the first because {undecided[0].why}" if undecided else ""
         if boundary.low is not None:
             return f"every decided one of {runs} is stable, up to {most}: the limit lies above{reason}"
@@ -266,29 +269,35 @@ class _Search:
         return f"no one of {runs} from {least} to {most} was decided{reason}"
 
 
+def settled(made: Sequence[Made]) -> list[Made]:
+    """Return `made` with what runs that learned nothing count as: see above."""
+    least = min((each.lr for each in made if each.result == "stable"), default=math.inf)
+    return [
+        attrs.evolve(each, result="unstable" if each.lr > least else "undecided")
+        if each.result == "not learned"
+        else each
+        for each in made
+    ]
+
+
 def trials_of(made: Sequence[Made]) -> list[Trial]:
     """Return what the runs say about the boundary."""
-    least = min((each.lr for each in made if each.result == "stable"), default=math.inf)
-    trials = []
-    for each in made:
-        if each.result == "not learned":
-            trials.append(Trial(each.lr, "unstable" if each.lr > least else "undecided"))
-        elif each.result != "failed":
-            trials.append(Trial(each.lr, each.result))
-    return trials
+    outcomes = [(each.lr, each.result) for each in settled(made)]
+    return [Trial(lr, result) for lr, result in outcomes if result != "failed" and result != "not learned"]
 
 
-def _outcome(path: Path, floor: float | None, analyzers: Sequence[Analyzer]) -> tuple[Result, str]:
-    """Return what the run file at `path` says, in a word and in a sentence."""
+def _outcome(path: Path, analyzers: Sequence[Analyzer]) -> tuple[Result, str, RunVerdict | None]:
+    """Return what the run file at `path` says, in a word and in a sentence, and its verdict where it has one."""
     try:
         with open_run(path) as record:
             if record.status not in ("completed", "diverged"):
-                return "failed", record.why or f"it is {record.status}"
-            if floor is not None:
-                finding = decay(series(record, "loss"), floor, diverged=record.status == "diverged")
-                outcomes: dict[str, Outcome] = {"pass": "stable", "fail": "unstable"}
-                return outcomes.get(finding.result, "undecided"), finding.why
-            verdict = label_run(record, analyzers)
+                return "failed", record.why or f"it is {record.status}", None
+            verdict, minimum = label_run(record, analyzers), record.config.get("minimum")
     except (OptiscopeError, OSError) as error:
-        return "failed", str(error)
-    return ("not learned" if verdict.outcome == "failed: not learned" else verdict.verdict), verdict.why
+        return "failed", str(error), None
+    result: Result = verdict.verdict
+    if verdict.outcome == "failed: not learned":
+        result = "not learned"
+    elif minimum is not None and verdict.dynamics == "bounded oscillation":
+        result = "unstable"
+    return result, verdict.why, verdict

@@ -35,3 +35,7 @@ class AdamW(Adam):
     def frozen_stable_lr(self, preconditioned: float) -> float:
         """Return 2 / (s (1 - b1) / (1 + b1) + d), the edge with the preconditioner P held fixed, s = L / P."""
         return 2 / (preconditioned * (1 - self.beta1) / (1 + self.beta1) + self.weight_decay)
+
+    def converging_lr(self, curvature: float) -> float | None:
+        """Return the frozen edge at P = e, the smallest that there is, as for Adam; None where e is zero."""
+        return self.frozen_stable_lr(curvature / self.epsilon) if self.epsilon else None

@@ -48,3 +48,14 @@ class Momentum(Optimizer):
     def stable_lr(self, curvature: float) -> float:
         """Return 2 (1 + b) / (L + weight_decay): there a root of z^2 - (1 + b - lr L) z + b is -1."""
         return 2 * (1 + self.beta) / (curvature + self.weight_decay)
+
+    def mean_square_lr(self, curvature: float, dimension: int, batch_size: int) -> float:
+        """Return 2 (1 - b^2) h / ((1 + b) s - 2 b h^2), the limit of the heavy ball in mean square.
+
+        A batch sees the curvature M = X'X / B + a I, a the weight decay, with E[M] = h I, h = L + a, and E[M^2] = s I,
+        s = a^2 + 2 a L + c L^2, c = 1 + (d + 1) / B (Wishart's moments). In Polyak's form the second moments
+        E||w||^2, E w.w_before and E||w_before||^2 follow a linear recursion, which has the eigenvalue 1 at this lr.
+        """
+        a, b, spread = self.weight_decay, self.beta, 1 + (dimension + 1) / batch_size
+        mean, square = curvature + a, a**2 + 2 * a * curvature + spread * curvature**2
+        return 2 * (1 - b**2) * mean / ((1 + b) * square - 2 * b * mean**2)

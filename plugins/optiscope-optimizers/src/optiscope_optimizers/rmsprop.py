@@ -71,3 +71,9 @@ class RMSProp(Optimizer):
         Live RMSProp settles in a bounded oscillation beyond it, so this is no `stable_lr`.
         """
         return 2 * (1 + self.momentum) / preconditioned
+
+    def converging_lr(self, curvature: float) -> float | None:
+        """Return the frozen edge at P = e, the smallest that there is: above it a gradient that goes to zero takes P
+        below what the edge allows. None where e is zero.
+        """
+        return self.frozen_stable_lr((curvature + self.weight_decay) / self.epsilon) if self.epsilon else None
