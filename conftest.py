@@ -10,6 +10,7 @@ from collections.abc import Generator
 
 for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")  # before NumPy is imported, which reads them once
+os.environ.pop("PYTEST_ADDOPTS", None)  # these tests were asked for it, a pytest that one of them starts was not
 
 import hypothesis  # noqa: E402
 import pytest  # noqa: E402

@@ -10,7 +10,14 @@ import pytest
 import optiscope as package
 from optiscope.cli import app
 
-NESTED = [("data", "fetch"), ("data", "make"), ("data", "verify"), ("file", "info"), ("plugins", "new")]
+NESTED = [
+    ("data", "fetch"),
+    ("data", "make"),
+    ("data", "verify"),
+    ("file", "info"),
+    ("plugins", "new"),
+    ("reproduce", "paper"),
+]
 COMMANDS = [(), *((name,) for name in app.COMMANDS), *NESTED]
 
 
@@ -65,7 +72,9 @@ def test_no_arguments_show_the_help(optiscope):
 OPTIONS = re.compile(r"^│ +(?:\*  )?(--[a-z-]+)", re.MULTILINE)
 
 
-@pytest.mark.parametrize("command", [("characterize",), ("label",), ("check",), ("max-lr",)], ids=" ".join)
+@pytest.mark.parametrize(
+    "command", [("characterize",), ("label",), ("check",), ("max-lr",), ("reproduce", "paper")], ids=" ".join
+)
 def test_the_page_of_docs_names_every_option(optiscope, command):
     docs = Path(__file__).parents[2] / "docs"
     names = ["command-line.md", *(["max-lr.md"] if command == ("max-lr",) else [])]

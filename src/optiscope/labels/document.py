@@ -53,7 +53,7 @@ class Characterization:
             "cells": [_cell_to_plain(cell) for cell in self.cells],
             "unreadable": [{"path": path, "why": why} for path, why in self.unreadable_files.items()],
         }
-        return json.dumps(_finite(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        return json.dumps(finite(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     def write(self, path: str | os.PathLike[str]) -> Path:
         """Write the document, whole or not at all, and return its path; in a folder it is characterization.json."""
@@ -123,7 +123,7 @@ def _cell_to_plain(cell: Cell) -> dict[str, Any]:
 
 def run_to_plain(run: RunVerdict) -> dict[str, Any]:
     """Return a run as it stands in the document, for JSON: null for numbers that are not finite."""
-    plain: dict[str, Any] = _finite(_run_to_plain(run))
+    plain: dict[str, Any] = finite(_run_to_plain(run))
     return plain
 
 
@@ -149,12 +149,12 @@ def _known(kind: type[attrs.AttrsInstance], plain: Mapping[str, Any]) -> dict[st
     return {key: value for key, value in plain.items() if key in attrs.fields_dict(kind)}
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """Return `value` with null for every number that JSON cannot hold, and NumPy scalars as plain ones."""
     if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     if hasattr(value, "item"):
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value

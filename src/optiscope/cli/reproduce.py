@@ -1,0 +1,176 @@
+"""`optiscope reproduce paper`: the seed paper's experiment, against what the paper says of it."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from optiscope.cli.app import command, group
+from optiscope.cli.options import JSON, OUTPUT, PIECES, RUN, WHOLE, flag
+from optiscope.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from optiscope.labels.cells import Cell
+    from optiscope.labels.reproduction import Reproduction
+    from optiscope.sweep.paper import Part
+    from optiscope.sweep.run import OnProgress
+
+
+def paper(
+    *,
+    data: Annotated[
+        str, flag(RUN, "'cifar10', fetched before, or a folder in CIFAR-10's binary layout.", "NAME|PATH", True)
+    ] = "cifar10",
+    scale: Annotated[
+        Literal["quick", "full"], flag(RUN, "How much of it: what fits into half an hour, or all.", default=True)
+    ] = "quick",
+    jobs: Annotated[int | None, flag(PIECES, "Runs at the same time.", "N", "one a core"), WHOLE] = None,
+    out: Annotated[Path | None, flag(OUTPUT, "The folder to write.", "DIR", "a new dated folder")] = None,
+    resume: Annotated[bool, flag(OUTPUT, "Keep the finished runs in --out, go on with the others.")] = False,
+    dry_run: Annotated[bool, flag(OUTPUT, "List what would run, write nothing.")] = False,
+    json: Annotated[bool, JSON] = False,
+) -> None:
+    """Repeat the experiment of Ando, Fukuhara and Takefuji (2023), and compare.
+
+    SGD and Adam at batch sizes 50, 100, 150 and 200, with gradients summed and averaged over a batch; SGD at several
+    learning rates, Adam with epsilon in both places; NAG, RMSProp and AdaGrad beside them. What the paper calls stable
+    and unstable, in four places that contradict one another, is set against the measured P(unstable).
+
+    For example:
+
+      optiscope reproduce paper --data PATH --dry-run
+      optiscope reproduce paper --data PATH --out paper
+    """
+    from optiscope import report
+    from optiscope.cli import console
+    from optiscope.labels.reproduction import FILE_NAME, reproduction
+    from optiscope.sweep.folder import default_folder
+    from optiscope.sweep.paper import SCALES, parts, run_parts
+
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"--jobs must be a whole number >= 1, not {jobs}")
+    if resume and out is None:
+        raise UsageError("--resume needs --out DIR: the folder that was begun")
+    err, planned = console.stderr(), parts(scale, data)
+    console.show(err, *(f"Left out: {line}." for line in SCALES[scale].left_out))
+    if dry_run:
+        _list_parts(planned, json)
+        return
+    out = out or default_folder()
+    with _progress(out) as on_part, contextlib.redirect_stdout(sys.stderr):
+        run_parts(planned, out, jobs=jobs, resume=resume, on_part=on_part)
+    found = reproduction(out)
+    document = found.write(out)
+    if json:
+        sys.stdout.write(document)
+    else:
+        console.show(console.stdout(), *tables(found))
+    for part in planned:
+        report.write_report(out / part.name)
+    console.show(err, f"Everything is in {out}: a folder with its report.html for each part, and {FILE_NAME}.")
+
+
+app = group("reproduce", "Repeat a published experiment, and compare with what was claimed.")
+app.command(command(paper))
+
+
+@contextlib.contextmanager
+def _progress(out: Path) -> Iterator[Callable[[Part], OnProgress]]:
+    """Yield what is told which part begins, and shows its progress until the next one does."""
+    from optiscope.cli import console, live
+    from optiscope.cli.run import Interrupted
+
+    err = console.stderr()
+    with contextlib.ExitStack() as stack:
+
+        def begin(part: Part) -> OnProgress:
+            stack.close()
+            console.show(err, f"{part.name}: {_size(part)} runs")
+            return stack.enter_context(live.watch(err))
+
+        try:
+            yield begin
+        except KeyboardInterrupt:
+            stack.close()
+            raise Interrupted("what had finished is kept", out) from None
+
+
+def _size(part: Part) -> int:
+    from optiscope.sweep.grid import expand
+
+    return len(expand(part.grid))
+
+
+def _list_parts(planned: Sequence[Part], json: bool) -> None:
+    from optiscope.cli import console
+    from optiscope.cli.tables import plain_table
+
+    rows = [
+        (part.name, " ".join(part.grid.optimizers), part.grid.lrs, part.grid.seeds, _size(part)) for part in planned
+    ]
+    if json:
+        names = ("part", "optimizers", "lrs", "seeds", "runs")
+        console.write_json({"parts": [dict(zip(names, row, strict=True)) for row in rows]})
+        return
+    table = plain_table("part", "optimizers", "lr", "seeds", "runs", right=("seeds", "runs"))
+    for name, optimizers, lrs, seeds, runs in rows:
+        table.add_row(name, optimizers, " ".join(f"{lr:g}" for lr in lrs) or "its own", str(seeds), str(runs))
+    console.show(console.stdout(), table)
+    console.show(console.stderr(), f"{sum(row[-1] for row in rows)} runs; nothing was written")
+
+
+def tables(found: Reproduction) -> list[Table | str]:
+    """Return what was measured in every cell, how far the paper agrees, and what SGD's batch size does."""
+    return [*_measured(found), *_agreements(found), *_steps(found)]
+
+
+def _measured(found: Reproduction) -> list[Table | str]:
+    from optiscope.cli.tables import plain_table
+    from optiscope.labels.claims import BATCH_SIZES
+
+    table = plain_table("part", "optimizer", "lr", *map(str, BATCH_SIZES), right=("lr",))
+    rows: dict[tuple[str, str, float], dict[int, Cell]] = {}
+    for part, cells in found.cells.items():
+        for cell in cells:
+            rows.setdefault((part, cell.optimizer, cell.lr), {})[cell.batch_size] = cell
+    for (part, optimizer, lr), row in rows.items():
+        words = [_counted(row[size]) if size in row else "-" for size in BATCH_SIZES]
+        table.add_row(part, optimizer, f"{lr:g}", *words)
+    return ["Runs that were unstable, of those that were decided (and undecided ones), by batch size:", table, ""]
+
+
+def _counted(cell: Cell) -> str:
+    p = cell.p_unstable
+    return f"{p.unstable} of {p.decided}" + (f" (+{p.undecided})" if p.undecided else "")
+
+
+def _agreements(found: Reproduction) -> list[Table | str]:
+    from optiscope.cli.tables import plain_table
+    from optiscope.labels.claims import CLAIMS
+
+    lines: list[Table | str] = ["Agreement with what the paper claims, its 95 % interval, and chance:"]
+    lines += [f"  {letter}  {claim}" for letter, claim in zip("ABCD", CLAIMS, strict=True)]
+    table = plain_table("loss", "SGD's lr", "Adam's epsilon", *"ABCD", right=("SGD's lr",))
+    for each in found.settings:
+        words = [f"{one.mean:.2f} ({one.low:.2f} to {one.high:.2f}; {one.chance:.2f})" for one in each.agreements]
+        table.add_row(each.reduction, f"{each.lr:g}", each.epsilon, *words)
+    return [*lines, table, ""]
+
+
+def _steps(found: Reproduction) -> list[Table | str]:
+    from optiscope.cli.tables import plain_table
+    from optiscope.labels.reproduction import MEASURES
+
+    titles = ("between seeds", "at equal B x lr", "at equal lr", "ratio of these two", "says")
+    table = plain_table("distance of two runs in", *titles)
+    for name, each in found.steps.items():
+        distances = ["-" if value is None else f"{value:.3f}" for value in (each.seeds, each.along, each.across)]
+        low, high = each.share_interval
+        share = "-" if each.share is None else f"{each.share:.2f} ({low:.2f} to {high:.2f})"
+        table.add_row(MEASURES[name], *distances, share, each.says)
+    return ["Is what batch size does to SGD, under sum, an effect of the effective step B x lr?", table]

@@ -1,0 +1,125 @@
+"""The seed paper's experiment: what is run for it, and how large.
+
+Each part is a characterization in a folder of its own, so that it can be labelled, reported and resumed like any other:
+
+    OUT/sgd-sum, OUT/sgd-mean         SGD; its learning rate is not known, so it is scanned
+    OUT/adam-sum, OUT/adam-mean       Adam with epsilon outside the root (the author's program) and inside (equation 3)
+    OUT/others-sum, OUT/others-mean   NAG, RMSProp and AdaGrad: the paper calls its method independent of the optimizer
+
+Both reductions, because the author's program sums gradients over a batch where most libraries average. The learning
+rates under "mean" are those under "sum" times 100, the author's batch size, and successive ones differ by a factor of
+2, as do three of the paper's batch sizes: so lines of equal B x lr lead through the scan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import attrs
+
+from optiscope.config import GridConfig
+from optiscope.errors import UsageError
+from optiscope.labels.claims import BATCH_SIZES
+from optiscope.sweep.run import OnProgress, characterize
+
+Reduction = Literal["sum", "mean"]
+REDUCTIONS: tuple[Reduction, ...] = ("sum", "mean")
+AUTHORS_BATCH = 100
+OTHERS = ("nag", "rmsprop", "adagrad")
+
+
+@attrs.frozen(kw_only=True)
+class Scale:
+    """How much of the experiment is run. `lrs` are SGD's under "sum"; `left_out` says what the paper has more."""
+
+    length: Mapping[str, int]
+    train_samples: int | None
+    seeds: int
+    lrs: tuple[float, ...]
+    reductions_of_others: tuple[Reduction, ...]
+    seeds_of_others: int
+    left_out: tuple[str, ...]
+
+
+SCALES: Mapping[str, Scale] = {
+    "quick": Scale(
+        length={"steps": 400},
+        train_samples=10_000,
+        seeds=2,
+        lrs=(0.001, 0.002, 0.004),
+        reductions_of_others=("sum",),
+        seeds_of_others=1,
+        left_out=(
+            "400 steps a run, 2 to 8 epochs of the first 10,000 images, where the author's program makes 40 of 50,000",
+            "two seeds: no cell can be decided by them, since it takes four that agree",
+            "three learning rates of SGD, a factor of 4 in all",
+            "NAG, RMSProp and AdaGrad with one seed, their own learning rates and gradients that are summed",
+        ),
+    ),
+    "full": Scale(
+        length={"epochs": 40},
+        train_samples=None,
+        seeds=5,
+        lrs=(0.0005, 0.001, 0.002, 0.004, 0.008, 0.016),
+        reductions_of_others=REDUCTIONS,
+        seeds_of_others=5,
+        left_out=(),
+    ),
+}
+
+
+@attrs.frozen(kw_only=True)
+class Part:
+    """A part of the experiment: the name of its folder, and its grid."""
+
+    name: str
+    grid: GridConfig
+
+
+def parts(scale: str, data: str, model: str = "paper-cnn", **common: Any) -> tuple[Part, ...]:
+    """Return the parts at a scale of `SCALES`, UsageError for others; `common` are more fields of `GridConfig`."""
+    if scale not in SCALES:
+        raise UsageError(f"--scale must be {' or '.join(SCALES)}, not {scale!r}")
+    size = SCALES[scale]
+
+    def part(name: str, reduction: Reduction, optimizers: tuple[str, ...], seeds: int, **more: Any) -> Part:
+        grid = GridConfig(
+            data=data,
+            model=model,
+            optimizers=optimizers,
+            batch_sizes=BATCH_SIZES,
+            seeds=seeds,
+            reduction=reduction,
+            train_samples=size.train_samples,
+            **{**size.length, **more, **common},
+        )
+        return Part(name=f"{name}-{reduction}", grid=grid)
+
+    found = []
+    for reduction in REDUCTIONS:
+        factor = 1 if reduction == "sum" else AUTHORS_BATCH
+        lrs = tuple(float(f"{lr * factor:.6g}") for lr in size.lrs)
+        found.append(part("sgd", reduction, ("sgd",), size.seeds, lrs=lrs))
+        found.append(part("adam", reduction, ("adam", "adam-inside"), size.seeds))
+        if reduction in size.reductions_of_others:
+            found.append(part("others", reduction, OTHERS, size.seeds_of_others))
+    return tuple(found)
+
+
+def run_parts(
+    planned: tuple[Part, ...],
+    out: Path,
+    *,
+    jobs: int | None = None,
+    executor: str = "processes",
+    resume: bool = False,
+    on_part: Callable[[Part], OnProgress | None] = lambda _: None,
+) -> None:
+    """Run every part into its folder in `out`; `on_part` is told which comes next, and returns who is told of progress.
+
+    With `resume` finished runs are kept and the others go on; errors are those of `characterize`.
+    """
+    for part in planned:
+        characterize(part.grid, out / part.name, jobs=jobs, executor=executor, resume=resume, on_progress=on_part(part))

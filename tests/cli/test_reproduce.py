@@ -1,0 +1,66 @@
+"""`optiscope reproduce paper`: what it asks for, and what it shows."""
+
+import json
+
+import attrs
+import pytest
+
+from optiscope.labels.claims import CLAIMS
+from optiscope.labels.reproduction import FILE_NAME
+from optiscope.sweep import paper
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Make the experiment one of milliseconds: two parts of it, on logistic regression, in this process."""
+    whole, run_parts = paper.parts, paper.run_parts
+
+    def small(scale, data):
+        found = [part for part in whole(scale, data, model="logistic") if part.name in ("sgd-sum", "adam-sum")]
+        return tuple(
+            attrs.evolve(part, grid=attrs.evolve(part.grid, train_samples=None, steps=5, seeds=1)) for part in found
+        )
+
+    monkeypatch.setattr(paper, "parts", small)
+    monkeypatch.setattr(paper, "run_parts", lambda *given, **how: run_parts(*given, **how | {"executor": "in-process"}))
+
+
+def test_the_parts_are_run_compared_and_reported(optiscope, quick, folder):
+    outcome = optiscope("reproduce", "paper", "--data", "synthetic", "--out", "o")
+    assert outcome.code == 0, outcome.err
+    for claim in CLAIMS:
+        assert claim in outcome.out
+    assert "effective step" in outcome.out
+    assert "Left out: two seeds" in outcome.err
+    assert "sgd-sum: 12 runs" in outcome.err
+    assert (folder / "o" / FILE_NAME).exists()
+    assert all((folder / "o" / part / "report.html").exists() for part in ("sgd-sum", "adam-sum"))
+
+    again = optiscope("reproduce", "paper", "--data", "synthetic", "--out", "o", "--resume", "--json")
+    assert again.document == json.loads((folder / "o" / FILE_NAME).read_text())
+
+
+def test_a_dry_run_lists_the_parts_and_writes_nothing(optiscope, folder):
+    outcome = optiscope("reproduce", "paper", "--dry-run")
+    assert outcome.code == 0
+    assert "adam-mean" in outcome.out
+    assert "nothing was written" in outcome.err
+    assert list(folder.iterdir()) == []
+    parts = optiscope("reproduce", "paper", "--dry-run", "--json").document["parts"]
+    assert {part["part"]: part["runs"] for part in parts}["sgd-sum"] == 3 * 4 * 2
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("--jobs 0", "--jobs must be a whole number >= 1, not 0"),
+        ("--resume", "--resume needs --out DIR: the folder that was begun"),
+        ("--scale huge", "huge"),
+        ("--data nowhere --out o", "nowhere"),
+    ],
+)
+def test_bad_input_is_refused_in_one_sentence(optiscope, folder, words, sentence):
+    outcome = optiscope("reproduce", "paper", *words.split())
+    assert outcome.code == 2
+    assert sentence in outcome.err.splitlines()[-1]
+    assert not list(folder.glob("o/*/runs/*"))

@@ -1,0 +1,91 @@
+import json
+
+import attrs
+import pytest
+
+from optiscope.errors import UsageError
+from optiscope.labels.claims import BATCH_SIZES, CLAIMS
+from optiscope.labels.reproduction import FILE_NAME, MEASURES, reproduction
+from optiscope.sweep.grid import expand
+from optiscope.sweep.paper import SCALES, parts, run_parts
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_setting_that_the_paper_leaves_open_is_run(scale):
+    found = {part.name: part.grid for part in parts(scale, "cifar10")}
+    assert {"sgd-sum", "sgd-mean", "adam-sum", "adam-mean", "others-sum"} <= set(found)
+    for name, grid in found.items():
+        assert grid.batch_sizes == BATCH_SIZES
+        assert name.endswith(grid.reduction)
+        assert grid.model == "paper-cnn"
+    assert found["adam-sum"].optimizers == ("adam", "adam-inside")
+    assert found["others-sum"].optimizers == ("nag", "rmsprop", "adagrad")
+    # one batch of 100 moves as far under either reduction
+    assert found["sgd-mean"].lrs == pytest.approx([100 * lr for lr in found["sgd-sum"].lrs])
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_lines_of_equal_step_lead_through_the_scan(scale):
+    grid = next(part.grid for part in parts(scale, "cifar10") if part.name == "sgd-sum")
+    steps = [round(run.batch_size * run.lr, 9) for run in expand(grid) if run.seed == 0]
+    assert max(map(steps.count, steps)) == 3
+
+
+def test_quick_says_what_it_leaves_out_and_full_leaves_nothing_out():
+    assert SCALES["quick"].left_out
+    assert not SCALES["full"].left_out
+
+
+def test_another_scale_is_refused():
+    with pytest.raises(UsageError, match="--scale must be quick or full, not 'huge'"):
+        parts("huge", "cifar10")
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """The parts that sum gradients, on a model that trains in milliseconds."""
+    out = tmp_path_factory.mktemp("paper")
+    small = [part for part in parts("quick", "synthetic", model="logistic") if part.name in ("sgd-sum", "adam-sum")]
+    planned = tuple(
+        attrs.evolve(part, grid=attrs.evolve(part.grid, train_samples=None, steps=50, seeds=1)) for part in small
+    )
+    run_parts(planned, out, executor="in-process")
+    return planned, out, reproduction(out)
+
+
+def test_every_setting_is_compared_with_every_claim(done):
+    _, _, found = done
+    settings = {(each.reduction, each.lr, each.epsilon) for each in found.settings}
+    assert len(settings) == len(found.settings) == 3 * 2
+    assert all([one.claim for one in each.agreements] == list(CLAIMS) for each in found.settings)
+
+
+def test_the_loss_says_that_logistic_regression_goes_by_the_effective_step(done):
+    _, _, found = done
+    assert set(found.steps) == set(MEASURES)
+    loss = found.steps["loss"]
+    assert loss.seeds is None  # one seed
+    assert loss.along < loss.across / 2
+    assert loss.share_interval[1] < 1
+
+
+def test_the_document_holds_all_of_it_and_no_number_that_json_lacks(done):
+    _, out, found = done
+    document = json.loads(found.write(out))
+    assert document == json.loads((out / FILE_NAME).read_text())
+    assert {part: len(cells) for part, cells in document["cells"].items()} == {"sgd-sum": 3 * 4, "adam-sum": 2 * 4}
+    assert document["effective_step"]["loss"]["says"] == found.steps["loss"].says
+
+
+def test_going_on_with_all_that_is_done_runs_nothing(done):
+    planned, out, found = done
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*/runs/*.h5")}
+    assert before
+    run_parts(planned, out, executor="in-process", resume=True)
+    assert {path: path.stat().st_mtime_ns for path in out.glob("*/runs/*.h5")} == before
+    assert reproduction(out) == found
+
+
+def test_a_folder_without_any_part_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="holds no"):
+        reproduction(tmp_path)
