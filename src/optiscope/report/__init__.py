@@ -9,6 +9,6 @@ show. matplotlib and h5py are imported where they are used, because the command 
 
 from optiscope.report.html import write_report
 from optiscope.report.observers import ObserverRow, observer_rows, read_observers
-from optiscope.report.tables import VerdictRow, verdict_rows
+from optiscope.report.tables import VerdictRow, spent, verdict_rows
 
-__all__ = ["ObserverRow", "VerdictRow", "observer_rows", "read_observers", "verdict_rows", "write_report"]
+__all__ = ["ObserverRow", "VerdictRow", "observer_rows", "read_observers", "spent", "verdict_rows", "write_report"]

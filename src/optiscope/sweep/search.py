@@ -164,7 +164,7 @@ def max_lr(
                         search.take(run, runs / f"{run.info.run_id}.h5", analyzers)
             write_index(folder)
             if any(runs.glob("*.h5")):
-                label_folder(folder, analyzers, order=grid.optimizers).write(folder)
+                label_folder(folder, analyzers, grid.confidence, grid.optimizers).write(folder)
             found = tuple(search.result() for search in searches)
             write_whole(folder / FILE_NAME, to_json(found))
     return found
