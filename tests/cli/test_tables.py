@@ -75,7 +75,9 @@ def test_a_terminal_is_not_overrun_and_the_reason_is_whole(monkeypatch, width):
 
 
 SEVERAL = [
-    cell("adam-inside", "undecided", 12, lr=0.0003, p_unstable={"unstable": 5, "decided": 12, "low": 0.18, "high": 0.69}),
+    cell(
+        "adam-inside", "undecided", 12, lr=0.0003, p_unstable={"unstable": 5, "decided": 12, "low": 0.18, "high": 0.69}
+    ),
     cell("sgd", "stable", 5, batch_size=200, p_unstable={"unstable": 0, "decided": 5, "low": 0.0, "high": 0.379}),
     cell("sgd", "unstable", 5, p_unstable={"unstable": 5, "decided": 5, "low": 0.621, "high": 1.0}),
     cell("sgd", "undecided", 2, p_unstable={"unstable": 0, "decided": 0, "low": 0.0, "high": 1.0}),
@@ -87,7 +89,7 @@ def test_reasons_stand_below_where_there_is_no_room_beside(monkeypatch, width, c
     lines = on_terminal(monkeypatch, width, *cells)
     assert max(map(len, lines)) <= width
     assert lines[1 + len(cells)] == ""
-    below = " ".join(lines[2 + len(cells) :])
+    below = " ".join(" ".join(lines[2 + len(cells) :]).split())
     names = [f"{each['optimizer']}, batch {each['batch_size']}, lr {each['lr']:g}, mean" for each in cells]
     reason = WHY if cells[0]["runs"][1:] == [] else f"seed 0: {WHY}"
     assert below == " ".join(f"{name}: {reason}" for name in names)
@@ -100,7 +102,10 @@ def test_seeds_and_what_they_leave_stand_in_the_row_of_their_cell(monkeypatch, w
     told = {tuple(row[:8]) for row in rows}
     assert ("adam-inside", "50", "0.0003", "undecided", "12", "0.18", "to", "0.69") in told
     rest = {row[:7] for row in told}
-    assert {("sgd", "200", "0.01", "stable", "5", "below", "0.38"), ("sgd", "50", "0.01", "unstable", "5", "above", "0.62")} <= rest
+    assert {
+        ("sgd", "200", "0.01", "stable", "5", "below", "0.38"),
+        ("sgd", "50", "0.01", "unstable", "5", "above", "0.62"),
+    } <= rest
     assert ("sgd", "50", "0.01", "undecided", "2", "\N{EN DASH}") in {row[:6] for row in told}
 
 

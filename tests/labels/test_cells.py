@@ -128,7 +128,12 @@ def test_optimizers_come_in_the_order_that_is_asked_for_and_the_others_after_the
         (1, 0, 1, "the only decided run is stable: P(unstable) is below 0.85 with 97.5 %"),
         (0, 1, 1, "the only decided run is unstable: P(unstable) is above 0.15 with 97.5 %"),
         (0, 0, 2, "2 of 2 runs are undecided, the first because because"),
-        (1, 1, 9, "9 of 11 runs are undecided, the first because because; 1 of 2 decided runs is unstable: P(unstable) "),
+        (
+            1,
+            1,
+            9,
+            "9 of 11 runs are undecided, the first because because; 1 of 2 decided runs is unstable: P(unstable) ",
+        ),
     ],
 )
 def test_a_cell_says_why(stable, unstable, undecided, why):

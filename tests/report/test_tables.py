@@ -145,7 +145,18 @@ def test_the_command_knows_every_field_of_a_grid() -> None:
     words = command([run], 0.9).split()
     for flag in ("optimizers", "batch-sizes", "lrs", "seeds", "model", "data", "steps", "train-samples", "reduction"):
         assert words.count(f"--{flag}") == 1
-    for flag in ("order", "schedule", "kernels", "threads", "set", "plugin", "no-plugin", "strict", "budget", "confidence"):
+    for flag in (
+        "order",
+        "schedule",
+        "kernels",
+        "threads",
+        "set",
+        "plugin",
+        "no-plugin",
+        "strict",
+        "budget",
+        "confidence",
+    ):
         assert words.count(f"--{flag}") == 1
     assert "9" in words
     assert " --budget 5 --thin probe=15 --thin mine=2" in command([run])

@@ -5,8 +5,8 @@ P(unstable) says how much that tells. A cell is stable or unstable when the inte
 undecided. None unstable among three seeds still leaves P(unstable) up to 0.54, so it takes four seeds that agree.
 With a single seed there is no interval worth the name: the cell has the run's verdict, and is marked "one seed".
 
-Every cell says why. Where that is the interval, more seeds may decide (`Probability.unsettled`), and `optiscope.sweep` can
-add them one by one. Where it is that most runs are undecided, they would not: the same holds for the seeds to come,
+Every cell says why. Where that is the interval, more seeds may decide (`Probability.unsettled`), and `optiscope.sweep`
+can add them one by one. Where it is that most runs are undecided, they would not: the same holds for the seeds to come,
 and a verdict would rest on the few that are the exception.
 """
 
@@ -144,7 +144,9 @@ def probability(runs: Iterable[RunVerdict], confidence: float = 0.95) -> Probabi
 def _why(p: Probability, runs: Sequence[RunVerdict]) -> str:
     """Return why several runs make the verdict that they make: what they leave of P(unstable), and one run's reason."""
     undecided = [run for run in runs if run.verdict == "undecided"]
-    lost = f"{len(undecided)} of {len(runs)} runs are undecided, the first because {undecided[0].why}" if undecided else ""
+    lost = (
+        f"{len(undecided)} of {len(runs)} runs are undecided, the first because {undecided[0].why}" if undecided else ""
+    )
     if not p.decided:
         return lost
     said = f"{_counted(p)}: {_left(p)}"

@@ -33,7 +33,7 @@ from optiscope.storage import checkpoint, open_run, write_index
 from optiscope.sweep.folder import check_folder, default_folder, held, open_folder
 from optiscope.sweep.grid import plan
 from optiscope.sweep.progress import GridProgress
-from optiscope.sweep.seeds import Seeds
+from optiscope.sweep.seeds import Seeds, verdict_of
 from optiscope.sweep.watch import Watch
 from optiscope.sweep.worker import run_to_file
 
@@ -85,7 +85,7 @@ def characterize(
             runs = plan(grid, host, runs[0].images)
         with held(folder):
             run_folder = open_folder(folder, grid, host.active, resume, overwrite)
-            seeds = Seeds(grid, runs, run_folder, host, analyzers)
+            seeds = Seeds(grid, runs, run_folder, host, lambda path: verdict_of(path, analyzers))
             watch = Watch(seeds.runs, run_folder)
             pending = unfinished(seeds.runs, run_folder, watch)
             watch.add(more := seeds.begin(pending))

@@ -16,7 +16,7 @@ docs/labels.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import attrs
@@ -32,13 +32,27 @@ from optiscope.storage import open_run
 from optiscope.storage.schema import layout
 
 
+def verdict_of(path: Path, analyzers: Sequence[Analyzer]) -> Verdict:
+    """Return what `analyzers` say of the run in a file; one that is not there, or cannot be read, is undecided."""
+    try:
+        with open_run(path) as run:
+            return label_run(run, analyzers).verdict
+    except (OptiscopeError, OSError):
+        return "undecided"
+
+
 class Seeds:
-    """The runs of a grid, cell by cell: those of its plan, and those that are added to them."""
+    """The runs of a grid, cell by cell: those of its plan, and those that are added; `judge` says what a file is."""
 
     def __init__(
-        self, grid: GridConfig, plan: Iterable[Prepared], folder: Path, host: PluginHost, analyzers: Sequence[Analyzer]
+        self,
+        grid: GridConfig,
+        plan: Iterable[Prepared],
+        folder: Path,
+        host: PluginHost,
+        judge: Callable[[Path], Verdict],
     ) -> None:
-        self._grid, self._folder, self._host, self._analyzers = grid, folder, host, analyzers
+        self._grid, self._folder, self._host, self._judge = grid, folder, host, judge
         self._cells: dict[tuple[str, int, float], list[Prepared]] = {}
         self._to_come: set[str] = set()
         self._verdicts: dict[str, Verdict] = {}
@@ -54,10 +68,10 @@ class Seeds:
         """All runs there are so far."""
         return [run for cell in self._cells.values() for run in cell]
 
-    def begin(self, unfinished: Sequence[Prepared]) -> list[Prepared]:
-        """Return the runs that are to be made first: the `unfinished` ones, and those that follow from the others."""
+    def begin(self, unfinished: Iterable[Prepared]) -> list[Prepared]:
+        """Return the runs that follow from those that are over before anything is made; `unfinished` are not."""
         self._to_come = {run.info.run_id for run in unfinished}
-        return [*unfinished, *(run for cell in self._cells.values() for run in self._more(cell))]
+        return [run for cell in self._cells.values() for run in self._more(cell)]
 
     def after(self, run: Prepared) -> list[Prepared]:
         """Return the runs that follow now that `run` is over, however it ended: one or none."""
@@ -87,14 +101,9 @@ class Seeds:
         return Probability.of(unstable, len(verdicts) - undecided, undecided, self._grid.confidence)
 
     def _verdict(self, run: Prepared) -> Verdict:
-        """Return what the file of `run` says; one that is not there, or cannot be read, is undecided."""
         run_id = run.info.run_id
         if run_id not in self._verdicts:
-            try:
-                with open_run(self._path(run)) as record:
-                    self._verdicts[run_id] = label_run(record, self._analyzers).verdict
-            except (OptiscopeError, OSError):
-                self._verdicts[run_id] = "undecided"
+            self._verdicts[run_id] = self._judge(self._path(run))
         return self._verdicts[run_id]
 
     def _path(self, run: Prepared) -> Path:
