@@ -51,7 +51,7 @@ class Pretended:
         return seeds, pending + self.noted(seeds.begin(pending))
 
     def make(self, run):
-        self.path(run).touch()
+        self.path(run).touch(exist_ok=False)
 
     def path(self, run):
         return self.folder / f"{run.info.run_id}.h5"
