@@ -147,7 +147,7 @@ class GridFlags(CommonFlags):
     seeds: Annotated[
         Seeds | None,
         _grid("seeds", "Runs in a cell, with seeds 0, 1, 2 ...; 'auto': as few as decide it.", "N|auto", GRID),
-        Parameter(converter=number_or_auto),
+        Parameter(converter=number_or_auto, show_choices=False),
     ] = None
     confidence: Annotated[
         float | None, _grid("confidence", "That of the intervals on P(unstable), which decide.", "SHARE", GRID)
