@@ -45,7 +45,13 @@ def test_anything_else_is_refused(lr):
         (GridConfig, {"budget": "5"}, "budget must be a percentage above 0 and at most 100, not '5'"),
         (RunConfig, {"thin": {"probe": 0}}, "thin must give probe a whole number >= 1, not 0"),
         (GridConfig, {"thin": {"probe": 1.5}}, "thin must give probe a whole number >= 1, not 1.5"),
-        (GridConfig, {"seeds": 0}, "seeds must be a whole number >= 1, not 0"),
+        (GridConfig, {"seeds": 0}, "seeds must be a whole number >= 1 or 'auto', not 0"),
+        (GridConfig, {"seeds": True}, "seeds must be a whole number >= 1 or 'auto', not True"),
+        (GridConfig, {"seeds": "many"}, "seeds must be a whole number >= 1 or 'auto', not 'many'"),
+        (GridConfig, {"max_seeds": 0}, "max_seeds must be a whole number >= 1, not 0"),
+        (GridConfig, {"confidence": 1}, "confidence must be above 0 and below 1, not 1"),
+        (GridConfig, {"confidence": math.nan}, "confidence must be above 0 and below 1, not nan"),
+        (GridConfig, {"confidence": "0.9"}, "confidence must be above 0 and below 1, not '0.9'"),
     ],
 )
 def test_values_are_checked(kind, options, message):

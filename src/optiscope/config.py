@@ -16,6 +16,7 @@ import attrs
 Scalar = bool | int | float | str
 Value = Scalar | tuple[Scalar, ...]
 Options = Mapping[str, Mapping[str, Value]]
+Seeds = int | Literal["auto"]
 
 DEFAULT_STEPS = 400
 
@@ -39,6 +40,16 @@ def _at_least(low: int) -> Any:
             raise ValueError(f"{attribute.name} must be a whole number >= {low}, not {value!r}")
 
     return check
+
+
+def _number_or_auto(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if value != "auto" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise ValueError(f"{attribute.name} must be a whole number >= 1 or 'auto', not {value!r}")
+
+
+def _inside_one(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
+        raise ValueError(f"{attribute.name} must be above 0 and below 1, not {value!r}")
 
 
 def _freeze_thin(thin: Mapping[str, int] | None) -> dict[str, int] | None:
@@ -159,8 +170,9 @@ class RunConfig(Common):
 class GridConfig(Common):
     """A grid of runs: every optimizer at every batch size, learning rate and seed.
 
-    Without `lrs` each optimizer runs at its own default. Seeds are 0 ... `seeds` - 1. The defaults are the
-    paper's grid.
+    Without `lrs` each optimizer runs at its own default. Seeds are 0 ... `seeds` - 1; "auto" gives each cell as few as
+    decide it, and at most `max_seeds` (see `optiscope.sweep.seeds`). `confidence` is that of the intervals on
+    P(unstable). The defaults are the paper's grid.
     """
 
     optimizers: tuple[str, ...] = attrs.field(default=("sgd", "adam"), converter=_several, validator=_not_empty)
@@ -168,4 +180,6 @@ class GridConfig(Common):
         default=(50, 100, 150, 200), converter=_several, validator=[_not_empty, _each(_at_least(1))]
     )
     lrs: tuple[float, ...] = attrs.field(default=(), converter=_several, validator=_each(_lr))
-    seeds: int = attrs.field(default=1, validator=_at_least(1))
+    seeds: Seeds = attrs.field(default=1, validator=_number_or_auto)
+    confidence: float = attrs.field(default=0.95, validator=_inside_one)
+    max_seeds: int = attrs.field(default=20, validator=_at_least(1))

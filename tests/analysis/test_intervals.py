@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from optiscope.analysis import beta_cdf, beta_quantile, jeffreys, median_interval
+from optiscope.analysis import beta_cdf, beta_quantile, fewest_deciding, jeffreys, median_interval
 
 
 @pytest.mark.parametrize("x", [0.001, 0.2, 0.5, 0.77, 0.999])
@@ -32,6 +32,12 @@ def test_none_in_n_still_leaves_an_upper_bound(n, bound):
     low, high = jeffreys(0, n)
     assert low == 0
     assert round(high, 2) == bound
+
+
+@pytest.mark.parametrize(("confidence", "fewest"), [(0.5, 1), (0.63, 1), (0.64, 2), (0.9, 3), (0.95, 4), (0.99, 6)])
+def test_so_many_have_to_agree(confidence, fewest):
+    """P(B < 0.5) of Beta(1/2, n + 1/2) is 0.8183, 0.9244, 0.9669, 0.9850, 0.9931, 0.9968 for n = 1 to 6 (DLMF 8.17)."""
+    assert fewest_deciding(confidence) == fewest
 
 
 def test_jeffreys_is_symmetric_and_knows_its_ends():

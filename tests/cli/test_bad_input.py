@@ -42,6 +42,12 @@ FILES = [*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bi
         ("--budget 100.1", "--budget must be a percentage above 0 and at most 100, not 100.1"),
         ("--budget 5%", "invalid value for --budget: unable to convert '5%' into float"),
         ("--budget little", "invalid value for --budget: unable to convert 'little' into float"),
+        ("--seeds two", "--seeds takes a whole number or 'auto', not 'two': write 5, for example"),
+        ("--seeds 2.5", "--seeds takes a whole number or 'auto', not '2.5'"),
+        ("--seeds 0", "--seeds must be a whole number >= 1 or 'auto', not 0"),
+        ("--confidence 1", "--confidence must be above 0 and below 1, not 1.0"),
+        ("--max-seeds 9", "--max-seeds is the limit of --seeds auto: give both, or neither"),
+        ("--seeds auto --max-seeds 3", "at --confidence 0.95 it takes 4 seeds that agree"),
         ("--thin probe", "--thin takes NAME=K with a whole number K, such as probe=5, not 'probe'"),
         ("--thin probe=2.5", "--thin takes NAME=K with a whole number K, such as probe=5, not 'probe=2.5'"),
         ("--thin probe=0", "--thin must give probe a whole number >= 1, not 0"),
@@ -123,7 +129,7 @@ def test_a_full_disk_for_results_is_one_line():
 
 
 @pytest.mark.parametrize(
-    "flag", ["--batch-sizes", "--steps", "--epochs", "--seeds", "--jobs", "--threads", "--train-samples"]
+    "flag", ["--batch-sizes", "--steps", "--epochs", "--max-seeds", "--jobs", "--threads", "--train-samples"]
 )
 @pytest.mark.parametrize("value", ["2.5", "1e3", "1_0", "two"])
 def test_whole_numbers_are_not_rounded(refused, flag, value):

@@ -18,16 +18,18 @@ def test_without_arguments_it_asks_for_the_papers_grid(optiscope, fake):
 
 
 def test_every_flag_reaches_the_grid(optiscope, fake):
-    words = """--optimizers adam sgd --batch-sizes 10 20 --lrs 0.1 1e-3 --seeds 3 --data cifar10 --model paper-cnn
+    words = """--optimizers adam sgd --batch-sizes 10 20 --lrs 0.1 1e-3 --seeds auto --data cifar10 --model paper-cnn
         --epochs 2 --train-samples 1000 --reduction sum --order reshuffle --schedule step --kernels direct --threads 2
         --set adam.beta1=0.8 sgd.momentum=0.9 --set adam.beta2=.9 --plugin a.py b.py --no-plugin c --strict
-        --budget 2.5 --thin probe=5 a.b=20 --jobs 3 --executor in-process --out o"""
+        --confidence 0.9 --max-seeds 30 --budget 2.5 --thin probe=5 a.b=20 --jobs 3 --executor in-process --out o"""
     assert optiscope("characterize", *words.split()).code == 0
     assert fake.grid == GridConfig(
         optimizers=("adam", "sgd"),
         batch_sizes=(10, 20),
         lrs=(0.1, 0.001),
-        seeds=3,
+        seeds="auto",
+        confidence=0.9,
+        max_seeds=30,
         data="cifar10",
         model="paper-cnn",
         epochs=2,
@@ -46,6 +48,11 @@ def test_every_flag_reaches_the_grid(optiscope, fake):
     )
     asked = {"jobs": 3, "executor": "in-process", "resume": False, "overwrite": False, "out": Path("o")}
     assert fake.asked == asked
+
+
+def test_seeds_are_a_number_or_auto(optiscope, fake):
+    assert optiscope("characterize", "--seeds", "3").code == 0
+    assert (fake.grid.seeds, fake.grid.confidence) == (3, 0.95)
 
 
 def test_a_list_may_be_given_in_parts(optiscope, fake):
@@ -98,6 +105,13 @@ def test_dry_run_lists_and_writes_nothing(optiscope, folder):
     assert outcome.out.splitlines()[0].split()[:4] == ["run_id", "optimizer", "batch_size", "lr"]
     assert outcome.err == "4 runs; nothing was written\n"
     assert list(folder.iterdir()) == []
+
+
+def test_dry_run_says_how_many_runs_there_may_be(optiscope, folder):
+    words = ("--dry-run", "--model", "quadratic", "--batch-sizes", "1", "--seeds", "auto", "--max-seeds", "9")
+    outcome = optiscope("characterize", *words)
+    assert len(outcome.out.splitlines()) == 1 + 2 * 4
+    assert outcome.err == "8 runs to begin with, and at most 18; nothing was written\n"
 
 
 def test_dry_run_as_json(optiscope, folder):

@@ -14,7 +14,9 @@ EVERYTHING = """
 optimizers = ["adam"]
 batch_sizes = [10, 20]
 lrs = [0.1, 1]
-seeds = 3
+seeds = "auto"
+confidence = 0.9
+max_seeds = 30
 model = "paper-cnn"
 data = "cifar10"
 epochs = 2
@@ -53,7 +55,9 @@ def test_every_field():
         optimizers=("adam",),
         batch_sizes=(10, 20),
         lrs=(0.1, 1.0),
-        seeds=3,
+        seeds="auto",
+        confidence=0.9,
+        max_seeds=30,
         model="paper-cnn",
         data="cifar10",
         epochs=2,
@@ -94,7 +98,9 @@ def test_round_trip():
         ('optimizers = "adam"', "optimizers must be a list in brackets, not 'adam'"),
         ("batch_sizes = []", "batch_sizes must name at least one"),
         ("batch_sizes = [0]", "batch_sizes must be a whole number >= 1, not 0"),
-        ("seeds = true", "seeds must be a whole number, not True"),
+        ("seeds = true", "seeds must be a whole number or 'auto', not True"),
+        ('seeds = "many"', "seeds must be a whole number or 'auto', not 'many'"),
+        ("confidence = 2", "confidence must be above 0 and below 1, not 2.0"),
         ("lrs = [nan]", "a learning rate must be a finite number above zero, not nan"),
         ('lrs = ["fast"]', "lrs must be a number, not 'fast'"),
         ("model = 3", "model must be a text in quotes, not 3"),

@@ -91,3 +91,27 @@ def test_other_rules_are_compared_run_by_run(optiscope, grid):
     assert "2 of 3 runs have another verdict by these rules." in shown
     assert all(run["run_id"] in shown for run in found["changed"])
     assert json.loads((grid / "characterization.json").read_text())["cells"][0]["verdict"] == "stable"
+
+
+def test_another_confidence_forms_other_cells_of_the_same_runs(optiscope, folder):
+    words = (*RUN[:6], "0.5", "--steps", "120", "--seeds", "3", "--batch-sizes", "1", "--executor", "in-process")
+    assert "3 runs, 3 seeds a cell." in optiscope(*words, "--out", "o").err
+    assert "none of 3 runs is unstable: P(unstable) is below 0.54 with 97.5 %" in optiscope("label", "o").out
+    (cell,) = optiscope("label", "o", "--confidence", "0.9", "--json").document["cells"]
+    assert (cell["verdict"], cell["confidence"], cell["seeds"]) == ("stable", 0.9, 3)
+    (cell,) = optiscope("label", "o", "--json").document["cells"]
+    assert (cell["verdict"], cell["confidence"]) == ("undecided", 0.95)
+
+
+def test_a_folder_is_judged_at_its_own_confidence(optiscope, folder):
+    words = (*RUN[:6], "0.5", "--steps", "120", "--seeds", "auto", "--confidence", "0.9", "--batch-sizes", "1")
+    (cell,) = optiscope(*words, "--executor", "in-process", "--out", "o", "--json").document["cells"]
+    assert (cell["verdict"], cell["seeds"]) == ("stable", 3)
+    assert optiscope("label", "o", "--json").document["cells"] == [cell]
+
+
+def test_a_confidence_is_for_cells(refused, optiscope, grid, losses):
+    sentence = "--confidence decides on the cells of a folder: leave it out with --analyzers and for a file"
+    assert sentence in refused("label", losses, "--confidence", "0.9")
+    assert sentence in refused("label", grid, "--analyzers", "all", "--confidence", "0.9")
+    assert "--confidence must be above 0 and below 1, not 2.0" in refused("label", grid, "--confidence", "2")

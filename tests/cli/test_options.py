@@ -94,3 +94,16 @@ def test_values_that_no_grid_can_have(flags, sentence):
     with pytest.raises(UsageError) as caught:
         grid_config(GridFlags(**flags))
     assert str(caught.value) == sentence
+
+
+def test_seeds_may_be_as_many_as_it_takes():
+    grid = grid_config(GridFlags(seeds="auto", confidence=0.9, max_seeds=30))
+    assert (grid.seeds, grid.confidence, grid.max_seeds) == ("auto", 0.9, 30)
+
+
+def test_a_limit_without_what_it_limits_is_refused():
+    Path("grid.toml").write_text('seeds = "auto"\n')
+    assert grid_config(GridFlags(max_seeds=9), Path("grid.toml")).max_seeds == 9
+    for flags in (GridFlags(max_seeds=9), GridFlags(max_seeds=9, seeds=3)):
+        with pytest.raises(UsageError, match="--max-seeds is the limit of --seeds auto"):
+            grid_config(flags)

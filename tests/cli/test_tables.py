@@ -19,9 +19,13 @@ def cell(optimizer="sgd", verdict="stable", seeds=1, **fields):
     return known | {"p_unstable": counts, "runs": runs} | fields
 
 
+def drawn(to, *cells):
+    show(to, *verdicts({"cells": cells}, to))
+
+
 def piped(*cells):
     file = io.StringIO()
-    show(open_console(file), verdicts({"cells": cells}))
+    drawn(open_console(file), *cells)
     return file.getvalue().splitlines()
 
 
@@ -35,7 +39,7 @@ def test_a_line_a_cell_unwrapped_and_without_trailing_blanks():
 
 
 def test_columns_that_say_nothing_are_left_out():
-    assert "unstable" in piped(cell(seeds=3))[0].split()
+    assert piped(cell(seeds=3))[0].split() == ["optimizer", "batch", "lr", "verdict", "seeds", "P(unstable)", "why"]
     assert "loss" in piped(cell(), cell(reduction="sum"))[0].split()
 
 
@@ -55,15 +59,54 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.mark.parametrize("width", [60, 80, 140])
-def test_a_terminal_is_not_overrun_and_the_reason_is_whole(monkeypatch, width):
+def on_terminal(monkeypatch, width, *cells):
     monkeypatch.setenv("TERM", "xterm-256color")
     file = Terminal()
-    show(open_console(file, width), verdicts({"cells": [cell()]}))
-    lines = re.sub(r"\x1b\[[\d;]*m", "", file.getvalue()).splitlines()
+    drawn(open_console(file, width), *cells)
+    return re.sub(r"\x1b\[[\d;]*m", "", file.getvalue()).splitlines()
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_a_terminal_is_not_overrun_and_the_reason_is_whole(monkeypatch, width):
+    lines = on_terminal(monkeypatch, width, cell())
     assert max(map(len, lines)) <= width
     words = " ".join(lines[1:]).split()
     assert [word for word in words if word in WHY.split()] == WHY.split()
+
+
+SEVERAL = [
+    cell(
+        "adam-inside", "undecided", 12, lr=0.0003, p_unstable={"unstable": 5, "decided": 12, "low": 0.18, "high": 0.69}
+    ),
+    cell("sgd", "stable", 5, batch_size=200, p_unstable={"unstable": 0, "decided": 5, "low": 0.0, "high": 0.379}),
+    cell("sgd", "unstable", 5, p_unstable={"unstable": 5, "decided": 5, "low": 0.621, "high": 1.0}),
+    cell("sgd", "undecided", 2, p_unstable={"unstable": 0, "decided": 0, "low": 0.0, "high": 1.0}),
+]
+
+
+@pytest.mark.parametrize(("width", "cells"), [(60, [cell()]), (60, SEVERAL), (80, SEVERAL)])
+def test_reasons_stand_below_where_there_is_no_room_beside(monkeypatch, width, cells):
+    lines = on_terminal(monkeypatch, width, *cells)
+    assert max(map(len, lines)) <= width
+    assert lines[1 + len(cells)] == ""
+    below = " ".join(" ".join(lines[2 + len(cells) :]).split())
+    names = [f"{each['optimizer']}, batch {each['batch_size']}, lr {each['lr']:g}, mean" for each in cells]
+    reason = WHY if cells[0]["runs"][1:] == [] else f"seed 0: {WHY}"
+    assert below == " ".join(f"{name}: {reason}" for name in names)
+
+
+@pytest.mark.parametrize("width", [60, 80, 140])
+def test_seeds_and_what_they_leave_stand_in_the_row_of_their_cell(monkeypatch, width):
+    rows = [line.split() for line in on_terminal(monkeypatch, width, *SEVERAL)]
+    assert rows[0][:6] == ["optimizer", "batch", "lr", "verdict", "seeds", "P(unstable)"]
+    told = {tuple(row[:8]) for row in rows}
+    assert ("adam-inside", "50", "0.0003", "undecided", "12", "0.18", "to", "0.69") in told
+    rest = {row[:7] for row in told}
+    assert {
+        ("sgd", "200", "0.01", "stable", "5", "below", "0.38"),
+        ("sgd", "50", "0.01", "unstable", "5", "above", "0.62"),
+    } <= rest
+    assert ("sgd", "50", "0.01", "undecided", "2", "\N{EN DASH}") in {row[:6] for row in told}
 
 
 @pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
@@ -71,7 +114,7 @@ def test_colour_is_for_terminals_that_want_it(monkeypatch, no_color, coloured):
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("NO_COLOR", no_color)
     file = Terminal()
-    show(open_console(file, 100), verdicts({"cells": [cell()]}))
+    drawn(open_console(file, 100), cell())
     assert ("\x1b[32m" in file.getvalue()) is coloured
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from optiscope.labels import RunVerdict, form_cells, probability
+from optiscope.labels import Probability, RunVerdict, form_cells, probability
 
 CONFIG = {
     "optimizer": "adam",
@@ -111,3 +111,75 @@ def test_optimizers_come_in_the_order_that_is_asked_for_and_the_others_after_the
     runs = [(CONFIG | {"optimizer": name, "batch_size": 50}, run("stable")) for name in ("b", "sgd", "adam", "a")]
     cells = form_cells(runs, order=("sgd", "adam", "absent"))
     assert [cell.optimizer for cell in cells] == ["sgd", "adam", "a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("stable", "unstable", "undecided", "why"),
+    [
+        (3, 0, 0, "none of 3 runs is unstable: P(unstable) is below 0.54 with 97.5 %"),
+        (5, 0, 0, "none of 5 runs is unstable: P(unstable) is below 0.38 with 97.5 %"),
+        (10, 0, 0, "none of 10 runs is unstable: P(unstable) is below 0.22 with 97.5 %"),
+        (20, 0, 0, "none of 20 runs is unstable: P(unstable) is below 0.12 with 97.5 %"),
+        (30, 0, 0, "none of 30 runs is unstable: P(unstable) is below 0.08 with 97.5 %"),
+        (0, 5, 0, "all 5 runs are unstable: P(unstable) is above 0.62 with 97.5 %"),
+        (5, 0, 2, "none of 5 decided runs is unstable: P(unstable) is below 0.38 with 97.5 %, 2 more undecided"),
+        (7, 3, 0, "3 of 10 runs are unstable: P(unstable) is between 0.09 and 0.61 with 95 %"),
+        (9, 1, 0, "1 of 10 runs is unstable: P(unstable) is between "),
+        (1, 0, 1, "the only decided run is stable: P(unstable) is below 0.85 with 97.5 %"),
+        (0, 1, 1, "the only decided run is unstable: P(unstable) is above 0.15 with 97.5 %"),
+        (0, 0, 2, "2 of 2 runs are undecided, the first because because"),
+        (
+            1,
+            1,
+            9,
+            "9 of 11 runs are undecided, the first because because; 1 of 2 decided runs is unstable: P(unstable) ",
+        ),
+    ],
+)
+def test_a_cell_says_why(stable, unstable, undecided, why):
+    """The bounds of SCIENCE.md, part 6; 0.09 to 0.61 from Brown, Cai, DasGupta 2001, table 5."""
+    assert cell_of(["stable"] * stable + ["unstable"] * unstable + ["undecided"] * undecided).why.startswith(why)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "ending"),
+    [
+        (["undecided", *["stable"] * 4], ", 1 more undecided; seed 1: because"),
+        (["stable", "unstable", *["unstable"] * 8], "; seed 1: because"),
+        (["stable"] * 3, "which leaves both sides of 0.5 open after 3 seeds: more seeds may decide"),
+        (["stable", "undecided"], "more seeds may decide; 1 of 2 runs are undecided, the first because because"),
+        (["stable"], "because"),
+    ],
+)
+def test_the_reason_ends_with_that_of_a_run_or_with_what_may_be_done(verdicts, ending):
+    assert cell_of(verdicts).why.endswith(ending)
+
+
+def test_the_confidence_of_a_bound_is_that_of_one_side():
+    cell = cell_of(["stable"] * 5, confidence=0.9)
+    assert "with 95 %" in cell.why
+    assert (cell.p_unstable.confidence, cell.confidence, cell.seeds) == (0.9, 0.9, 5)
+    assert cell_of(["stable"], confidence=0.9).p_unstable.confidence == 0.9
+
+
+@pytest.mark.parametrize(
+    ("unstable", "decided", "undecided", "confidence", "unsettled"),
+    [
+        (0, 0, 0, 0.95, True),
+        (0, 3, 0, 0.95, True),
+        (0, 4, 0, 0.95, False),
+        (4, 4, 0, 0.95, False),
+        (2, 4, 0, 0.95, True),
+        (0, 0, 3, 0.95, True),
+        (0, 0, 4, 0.95, False),
+        (0, 0, 3, 0.9, False),
+        (0, 2, 3, 0.95, True),
+        (0, 1, 7, 0.95, False),
+        (0, 2, 7, 0.95, True),
+    ],
+)
+def test_more_seeds_may_decide_unless_they_have_or_most_runs_are_undecided(
+    unstable, decided, undecided, confidence, unsettled
+):
+    """That most are undecided takes what it takes to be unstable: 4 of 4, 7 of 8, but not 7 of 9."""
+    assert Probability.of(unstable, decided, undecided, confidence).unsettled is unsettled

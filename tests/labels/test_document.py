@@ -44,14 +44,16 @@ def read_back(tmp_path):
 
 def test_the_schema_is_the_promised_one(characterization):
     document = json.loads(characterization.to_json())
-    assert list(document) == ["schema_version", "versions", "cells", "unreadable"]
+    assert list(document) == ["schema_version", "versions", "seeds", "cells", "unreadable"]
     assert document["schema_version"] == 1
     (cell,) = document["cells"]
     assert list(cell) == [
         *("optimizer", "options", "batch_size", "lr", "reduction", "model", "data"),
-        *("verdict", "confidence", "p_unstable", "runs"),
+        *("verdict", "confidence", "why", "p_unstable", "seeds", "runs"),
     ]
-    assert list(cell["p_unstable"]) == ["unstable", "decided", "undecided", "mean", "low", "high"]
+    assert list(cell["p_unstable"]) == ["unstable", "decided", "undecided", "mean", "low", "high", "confidence"]
+    assert (document["seeds"], cell["seeds"]) == (2, 2)
+    assert cell["why"].startswith("none of 2 runs is unstable: P(unstable) is below 0.67 with 97.5 %")
     assert list(cell["runs"][0]) == [
         *("run_id", "seed", "path", "status", "verdict", "outcome", "dynamics", "signal", "why", "first_step"),
         "analyzers",
@@ -150,3 +152,11 @@ def test_unreadable_files_are_written_and_read_back(characterization, read_back)
     document = json.loads(found.to_json())
     assert document["unreadable"] == [{"path": "runs/x.h5", "why": sentence}]
     assert read_back(document).unreadable == (sentence,)
+
+
+def test_a_document_of_before_cells_said_why_is_read(characterization, read_back):
+    document = json.loads(characterization.to_json())
+    (cell,) = document["cells"]
+    del cell["why"], cell["p_unstable"]["confidence"]
+    (again,) = read_back(document).cells
+    assert (again.why, again.p_unstable.confidence) == ("", 0.95)

@@ -104,7 +104,8 @@ def test_names_stay_text(read: Reader, page: str) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        "4 cells of sgd, adam, <script>alert(1)</script> $x_1$ in 6 runs: 2 stable, 1 unstable, 1 undecided.",
+        "4 cells of sgd, adam, <script>alert(1)</script> $x_1$ in 6 runs, 1 to 3 seeds a cell: 2 stable, "
+        "1 unstable, 1 undecided.",
         "the loss was not finite at step 200",
         "the seeds do not settle it: 2 stable, 1 unstable",
         "0.38 (0.00 to 0.85)",
@@ -113,6 +114,8 @@ def test_names_stay_text(read: Reader, page: str) -> None:
         "Run sgd-b200-s0, status diverged, file runs/sgd-b200-s0.h5",
         "1-provisional",
         "optiscope characterize --optimizers adam --batch-sizes 100 --seeds 3",
+        "the 95 % Jeffreys interval over the seeds",
+        "All of it once more, every cell with as many seeds as the one that has most:",
         "The panels of one optimizer share a linear y scale",
         "burn-in, not judged",
         "hooks of mine4 s12.5 %",

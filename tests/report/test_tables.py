@@ -7,7 +7,7 @@ import attrs
 import pytest
 
 from optiscope.config import GridConfig, RunConfig
-from optiscope.report.tables import NOTHING, AnalyzerRow, analyzer_rows, command, number, verdict_rows
+from optiscope.report.tables import NOTHING, AnalyzerRow, analyzer_rows, command, number, spent, verdict_rows
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,8 @@ def test_a_row_a_cell_in_the_order_of_the_document(study: Path) -> None:
         "0.25 (0.00 to 0.85)",
     ]
     assert [row.runs for row in rows] == ["one seed", "one seed", "1 of 3 decided", "one seed"]
+    assert [row.seeds for row in rows] == ["1", "1", "3", "1"]
+    assert [row.interval for row in rows] == ["below 0.85", "above 0.00", "0.00 to 0.85", "below 0.85"]
 
 
 def one_cell(verdict: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -65,10 +67,31 @@ def test_one_line_of_why(verdict: str, runs: list[tuple[str, str]], why: str) ->
     assert verdict_rows(one_cell(verdict, entries))[0].why.endswith(why)
 
 
+def test_a_cell_that_says_why_is_taken_at_its_word() -> None:
+    document = one_cell("stable", [{"seed": 0, "verdict": "stable", "why": "it is flat"}])
+    document["cells"][0]["why"] = "none of 1 run is unstable"
+    assert verdict_rows(document)[0].why == "none of 1 run is unstable"
+
+
+@pytest.mark.parametrize(
+    ("seeds", "words"),
+    [
+        ([1, 1], "2 runs, 1 seed a cell"),
+        ([1], "1 run, 1 seed a cell"),
+        ([5, 5], "10 runs, 5 seeds a cell"),
+        ([4, 9, 5], "18 runs, 4 to 9 seeds a cell"),
+        ([], "0 runs, 0 seeds a cell"),
+    ],
+)
+def test_what_was_spent(seeds: list[int], words: str) -> None:
+    assert spent({"cells": [{"runs": [{}] * count} for count in seeds]}) == words
+
+
 def test_a_sparse_cell_has_dashes() -> None:
     row = verdict_rows(one_cell("undecided", []))[0]
     assert (row.batch_size, row.lr, row.runs) == (NOTHING, NOTHING, "none decided")
     assert row.p_unstable == f"{NOTHING} ({NOTHING} to {NOTHING})"
+    assert (row.interval, row.seeds) == (NOTHING, "0")
 
 
 def test_an_analyzer_in_words() -> None:
@@ -115,14 +138,25 @@ def test_the_command_knows_every_field_of_a_grid() -> None:
     everything = {"optimizers": "x", "batch_sizes": 7, "lrs": 0.5, "seeds": 9, "model": "m", "data": "d", "steps": 11}
     everything |= {"train_samples": 13, "reduction": "sum", "order": "reshuffle", "schedule": "s", "kernels": "k"}
     everything |= {"threads": 3, "options": {"p": {"q": 1}}, "plugins": ("f.py",), "block": ("b",), "strict": True}
-    everything |= {"budget": 5.0, "thin": {"probe": 15, "mine": 2}}
-    assert {*everything, "epochs"} == set(attrs.fields_dict(GridConfig))
+    everything |= {"budget": 5.0, "thin": {"probe": 15, "mine": 2}, "confidence": 0.9}
+    assert {*everything, "epochs", "max_seeds"} == set(attrs.fields_dict(GridConfig))
     single = {"optimizers": "optimizer", "batch_sizes": "batch_size", "lrs": "lr"}
     run = {single.get(name, name): value for name, value in everything.items()} | {"seed": 8}
-    words = command([run]).split()
+    words = command([run], 0.9).split()
     for flag in ("optimizers", "batch-sizes", "lrs", "seeds", "model", "data", "steps", "train-samples", "reduction"):
         assert words.count(f"--{flag}") == 1
-    for flag in ("order", "schedule", "kernels", "threads", "set", "plugin", "no-plugin", "strict", "budget"):
+    for flag in (
+        "order",
+        "schedule",
+        "kernels",
+        "threads",
+        "set",
+        "plugin",
+        "no-plugin",
+        "strict",
+        "budget",
+        "confidence",
+    ):
         assert words.count(f"--{flag}") == 1
     assert "9" in words
     assert " --budget 5 --thin probe=15 --thin mine=2" in command([run])

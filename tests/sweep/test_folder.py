@@ -6,7 +6,9 @@ import pytest
 from optiscope.config import GridConfig
 from optiscope.errors import FileError, UsageError
 from optiscope.records import PluginInfo
+from optiscope.storage import RunWriter
 from optiscope.storage.files import Lock
+from optiscope.sweep import plan
 from optiscope.sweep.folder import check_folder, open_folder
 
 GRID = GridConfig(optimizers=["sgd"], batch_sizes=[50], lrs=[0.1])
@@ -32,7 +34,10 @@ def test_resume_begins_where_nothing_was_begun(tmp_path):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"seeds": 5}, {"lrs": [0.1, 0.2]}, {"batch_sizes": [100, 50]}, {"optimizers": ["adam", "sgd"]}, {}],
+    [
+        *({"seeds": 5}, {"lrs": [0.1, 0.2]}, {"batch_sizes": [100, 50]}, {"optimizers": ["adam", "sgd"]}, {}),
+        *({"seeds": "auto"}, {"confidence": 0.5}, {"seeds": "auto", "max_seeds": 7}),
+    ],
 )
 def test_resume_takes_longer_axes(tmp_path, changes):
     out = begun(tmp_path)
@@ -66,6 +71,31 @@ def test_resume_refuses_fewer_seeds(tmp_path):
     open_folder(tmp_path, attrs.evolve(GRID, seeds=3), PLUGINS)
     with pytest.raises(UsageError, match="seeds may grow"):
         open_folder(tmp_path, GRID, PLUGINS, resume=True)
+
+
+@pytest.mark.parametrize(("there", "asked", "taken"), [(0, 1, True), (3, 3, True), (3, 4, True), (3, 2, False)])
+def test_seeds_that_were_added_are_not_lost(tmp_path, there, asked, taken):
+    """How many a cell got is known from the runs that were begun."""
+    auto = attrs.evolve(GRID, model="quadratic", seeds="auto")
+    runs = open_folder(tmp_path, auto, PLUGINS)
+    for run in plan(attrs.evolve(auto, seeds=3))[:there]:
+        RunWriter.create(runs / f"{run.info.run_id}.h5", run.info, run.signals).close()
+    (runs / "damaged.h5").write_bytes(b"not HDF5")
+    asked = attrs.evolve(auto, seeds=asked)
+    if taken:
+        assert check_folder(tmp_path, asked, PLUGINS, resume=True) == asked
+    else:
+        with pytest.raises(UsageError, match=rf"--resume: seeds may grow .* was 3 in {tmp_path}, not 2: use another"):
+            check_folder(tmp_path, asked, PLUGINS, resume=True)
+
+
+def test_a_record_of_before_there_was_a_confidence_is_resumed(tmp_path):
+    out = begun(tmp_path)
+    record = json.loads((out / "grid.json").read_text())
+    del record["grid"]["confidence"], record["grid"]["max_seeds"]
+    (out / "grid.json").write_text(json.dumps(record))
+    open_folder(out, GRID, PLUGINS, resume=True)
+    assert json.loads((out / "grid.json").read_text())["grid"]["confidence"] == 0.95
 
 
 def test_resume_refuses_a_plugin_of_another_version(tmp_path):

@@ -14,7 +14,7 @@ from optiscope.analysis.envelope import Envelope, LowerBound, burn_in, envelope,
 from optiscope.analysis.facts import adam_rms, noise_scale, update_ratio, weight_norms
 from optiscope.analysis.finding import Alarm, Finding
 from optiscope.analysis.finite import finite, first_non_finite
-from optiscope.analysis.intervals import beta_cdf, beta_quantile, jeffreys, median_interval
+from optiscope.analysis.intervals import beta_cdf, beta_quantile, fewest_deciding, jeffreys, median_interval
 from optiscope.analysis.outcome import outcome
 from optiscope.analysis.softmax_step import softmax_step
 from optiscope.analysis.statistics import norms, quantiles, spread
@@ -42,6 +42,7 @@ __all__ = [
     "detectors",
     "dynamics",
     "envelope",
+    "fewest_deciding",
     "finite",
     "first_non_finite",
     "gradient_norm",

@@ -7,6 +7,7 @@ method: a hundred evaluations of a few dozen terms, exact to about 1e-13 and fas
 
 from __future__ import annotations
 
+import itertools
 import math
 from statistics import NormalDist
 
@@ -80,6 +81,11 @@ def jeffreys(successes: int, trials: int, confidence: float = 0.95) -> tuple[flo
     low = 0.0 if successes == 0 else beta_quantile(tail, a, b)
     high = 1.0 if successes == trials else beta_quantile(1 - tail, a, b)
     return low, high
+
+
+def fewest_deciding(confidence: float = 0.95) -> int:
+    """Return how many trials it takes, if all have the same outcome, to put their Jeffreys interval beyond 0.5."""
+    return next(trials for trials in itertools.count(1) if jeffreys(0, trials, confidence)[1] < 0.5)
 
 
 def median_interval(values: npt.NDArray[np.float64], confidence: float = 0.95) -> tuple[float, float]:

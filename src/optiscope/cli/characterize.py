@@ -38,6 +38,7 @@ def characterize(
       optiscope characterize
       optiscope characterize --optimizers adam --lrs 0.001 0.01
       optiscope characterize --data cifar10 --model paper-cnn
+      optiscope characterize --seeds auto --confidence 0.9
     """
     if jobs is not None and jobs < 1:
         raise UsageError(f"--jobs must be a whole number >= 1, not {jobs}")
@@ -90,4 +91,6 @@ def _list_runs(grid: GridConfig, json: bool) -> None:
         console.write_json({"runs": [{name: getattr(run.info, name) for name in tables.PLAN} for run in runs]})
         return
     console.show(console.stdout(), tables.plan([run.info for run in runs]))
-    console.show(console.stderr(), f"{len(runs)} runs; nothing was written")
+    most = len(runs) // sweep.first_seeds(grid) * grid.max_seeds
+    more = f" to begin with, and at most {most}" if grid.seeds == "auto" else ""
+    console.show(console.stderr(), f"{len(runs)} runs{more}; nothing was written")

@@ -27,7 +27,7 @@ from cattrs.errors import (
     IterableValidationNote,
 )
 
-from optiscope.config import GridConfig, Scalar, Value
+from optiscope.config import GridConfig, Scalar, Seeds, Value
 from optiscope.errors import UsageError, unknown
 
 Hook = Callable[[Any, Any], Any]
@@ -62,8 +62,12 @@ def _converter() -> Converter:
     converter.register_structure_hook(float, _strict(float, "a number", int, float))
     converter.register_structure_hook(str, _strict(str, "a text in quotes", str))
     scalar = _strict(None, "a number, a text or true or false", bool, int, float, str)
+    number = _strict(int, "a whole number or 'auto'", int)
     several = _strict_list(converter)
     converter.register_structure_hook_func(lambda kind: kind == Scalar, scalar)
+    converter.register_structure_hook_func(
+        lambda kind: kind == Seeds, lambda value, _: value if value == "auto" else number(value, int)
+    )
     converter.register_structure_hook_func(
         lambda kind: kind == Value,
         lambda value, _: several(value, tuple[Scalar, ...]) if isinstance(value, list) else scalar(value, Scalar),

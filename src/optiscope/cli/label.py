@@ -12,7 +12,7 @@ import attrs
 from cyclopts import Parameter
 
 from optiscope.cli.app import command
-from optiscope.cli.options import BLOCK, FILES, JSON, PIECES, SET, STRICT, flag, lay_over, parse_options
+from optiscope.cli.options import BLOCK, FILES, JSON, PIECES, SET, STRICT, evolved, flag, lay_over, parse_options
 from optiscope.config import GridConfig
 from optiscope.errors import UsageError, unknown
 
@@ -24,6 +24,9 @@ ANALYZERS = flag(
     PIECES,
     "Judge by these analyzers alone, or by 'all', and compare with the verdicts that are recorded; nothing is written.",
     "NAME...",
+)
+CONFIDENCE = flag(
+    PIECES, "That of the intervals on P(unstable), which decide on cells.", "SHARE", "that of the folder's own grid"
 )
 
 
@@ -37,6 +40,7 @@ def label(
     /,
     *,
     analyzers: Annotated[tuple[str, ...], ANALYZERS] = (),
+    confidence: Annotated[float | None, CONFIDENCE] = None,
     options: Annotated[tuple[str, ...], SET] = (),
     files: Annotated[tuple[str, ...], FILES] = (),
     block: Annotated[tuple[str, ...], BLOCK] = (),
@@ -62,6 +66,8 @@ def label(
     from optiscope.hooks import discovery
     from optiscope.labels import FILE_NAME, Characterization, compare, label_folder
 
+    if confidence is not None and (analyzers or out.is_file()):
+        raise UsageError("--confidence decides on the cells of a folder: leave it out with --analyzers and for a file")
     if out.is_file():
         with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is no result
             rules = _rules(GridConfig(), analyzers, options, files, block, strict)[1]
@@ -73,10 +79,12 @@ def label(
         console.show(console.stderr(), f"The plugin file {path} is not there any more; judging without it.")
     installed = {plugin.name for plugin in (*discovery.entry_points(), *map(discovery.from_file, there + files))}
     grid = attrs.evolve(grid, plugins=there, block=tuple(filter(installed.__contains__, grid.block)))
+    if confidence is not None:
+        grid = evolved(grid, confidence=confidence)
     recorded = Characterization.read(out) if analyzers else None
     with contextlib.redirect_stdout(sys.stderr):
         grid, rules = _rules(grid, analyzers, options, files, block, strict)
-        judged = label_folder(out, rules, order=grid.optimizers)
+        judged = label_folder(out, rules, grid.confidence, grid.optimizers)
     if recorded is not None:
         tables.show_comparison(compare(recorded, judged), json)
         return

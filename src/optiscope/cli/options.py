@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import attrs
 from cyclopts import Group, Parameter, Token
 
-from optiscope.config import DEFAULT_STEPS, GridConfig, Options, Value
+from optiscope.config import DEFAULT_STEPS, GridConfig, Options, Seeds, Value
 from optiscope.errors import UsageError
 
 GRID = Group("What is compared", sort_key=1)
@@ -46,6 +46,16 @@ def whole(kind: Any, tokens: Sequence[Token]) -> Any:
 def _whole(token: Token) -> int:
     if not re.fullmatch(r"[+-]?[0-9]+", token.value):
         raise UsageError(f"{token.keyword} takes whole numbers, not '{token.value}': write 100, for example")
+    return int(token.value)
+
+
+def number_or_auto(kind: Any, tokens: Sequence[Token]) -> Seeds:
+    """Return the whole number that was typed, or "auto"."""
+    (token,) = tokens
+    if token.value == "auto":
+        return "auto"
+    if not re.fullmatch(r"[+-]?[0-9]+", token.value):
+        raise UsageError(f"{token.keyword} takes a whole number or 'auto', not '{token.value}': write 5, for example")
     return int(token.value)
 
 
@@ -134,7 +144,17 @@ class GridFlags(CommonFlags):
         tuple[float, ...] | None,
         flag(GRID, "Learning rates; every optimizer runs at each.", "LR...", "each optimizer's own"),
     ] = None
-    seeds: Annotated[int | None, _grid("seeds", "Runs in a cell, with seeds 0, 1, 2 ...", "N", GRID), WHOLE] = None
+    seeds: Annotated[
+        Seeds | None,
+        _grid("seeds", "Runs in a cell, with seeds 0, 1, 2 ...; 'auto': as few as decide it.", "N|auto", GRID),
+        Parameter(converter=number_or_auto, show_choices=False),
+    ] = None
+    confidence: Annotated[
+        float | None, _grid("confidence", "That of the intervals on P(unstable), which decide.", "SHARE", GRID)
+    ] = None
+    max_seeds: Annotated[
+        int | None, _grid("max_seeds", "Runs that a cell has at most with --seeds auto.", "N", GRID), WHOLE
+    ] = None
 
 
 def grid_config(flags: CommonFlags, file: Path | None = None) -> GridConfig:
@@ -152,8 +172,15 @@ def grid_config(flags: CommonFlags, file: Path | None = None) -> GridConfig:
     options = lay_over(base.options, parse_options(given.pop("options", ())))
     if "thin" in given:
         given["thin"] = parse_factors(given["thin"])
+    if "max_seeds" in given and given.get("seeds", base.seeds) != "auto":
+        raise UsageError("--max-seeds is the limit of --seeds auto: give both, or neither")
+    return evolved(base, **given, options=options)
+
+
+def evolved(grid: GridConfig, **changes: Any) -> GridConfig:
+    """Return `grid` with `changes`; UsageError, in the words of the command line, for what `GridConfig` refuses."""
     try:
-        return attrs.evolve(base, **given, options=options)
+        return attrs.evolve(grid, **changes)
     except ValueError as error:
         raise UsageError(_as_flag(str(error))) from None
 

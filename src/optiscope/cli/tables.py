@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -19,8 +20,11 @@ from optiscope.records import WRITER, hooks_observer
 if TYPE_CHECKING:
     from optiscope.labels import Comparison, RunVerdict
     from optiscope.records import RunInfo
+    from optiscope.report import VerdictRow
 
 STYLES = {"stable": "green", "unstable": "bold red", "undecided": "yellow"}
+WHY_WIDTH = 40
+"""Columns that a reason needs beside a table."""
 
 
 def plain_table(*titles: str, right: Sequence[str] = ()) -> Table:
@@ -35,31 +39,51 @@ def plain_table(*titles: str, right: Sequence[str] = ()) -> Table:
 def show_verdicts(out: Path, as_json: bool) -> None:
     """Write the verdicts of the folder `out` to stdout: its characterization.json, or a table of it.
 
-    Run files that could not be judged are named on stderr.
+    How many seeds were spent, and which run files could not be judged, is told on stderr.
     """
+    from optiscope.report import spent
+
     text = (out / FILE_NAME).read_text(encoding="utf-8")
     document = json.loads(text)
     if as_json:
         sys.stdout.write(text)
     else:
-        console.show(console.stdout(), verdicts(document))
+        to = console.stdout()
+        console.show(to, *verdicts(document, to))
+    if _several_seeds(document):
+        console.show(console.stderr(), f"{spent(document)}.")
     for file in document.get("unreadable", ()):
         console.show(console.stderr(), f"Not judged: {file['why']}")
 
 
-def verdicts(document: Mapping[str, Any]) -> Table:
-    """Return a row a cell of a characterization: what it is, its verdict, and why in one line."""
+def verdicts(document: Mapping[str, Any], to: Console) -> list[Table | str]:
+    """Return a row a cell of a characterization: what it is, its verdict, and why in one line.
+
+    The reasons stand below the table where less than `WHY_WIDTH` columns are left for them.
+    """
     from optiscope.report import verdict_rows
 
-    rows = verdict_rows(document)
+    rows, seeds = verdict_rows(document), _several_seeds(document)
+    bare = _verdict_table(rows, seeds, whys=False)
+    if to.measure(bare).maximum + WHY_WIDTH <= to.width:
+        return [_verdict_table(rows, seeds, whys=True)]
+    return [bare, "", *(f"{row.name}: {' '.join(row.why.split())}" for row in rows)]
+
+
+def _several_seeds(document: Mapping[str, Any]) -> bool:
+    return any(len(cell["runs"]) > 1 for cell in document["cells"])
+
+
+def _verdict_table(rows: Sequence[VerdictRow], seeds: bool, whys: bool) -> Table:
     several = len({row.reduction for row in rows}) > 1
-    seeds = any(len(cell["runs"]) > 1 for cell in document["cells"])
     titles = ["optimizer", "batch", "lr", *(["loss"] if several else []), "verdict"]
-    table = plain_table(*titles, *(["unstable"] if seeds else []), "why", right=("batch", "lr"))
+    titles += [*(["seeds", "P(unstable)"] if seeds else []), *(["why"] if whys else [])]
+    table = plain_table(*titles, right=("batch", "lr", "seeds"))
     for row in rows:
-        verdict = Text(row.verdict, style=STYLES.get(row.verdict, ""))
         name = [row.optimizer, row.batch_size, row.lr, *([row.reduction] if several else [])]
-        table.add_row(*name, verdict, *([row.runs] if seeds else []), " ".join(row.why.split()))
+        verdict = Text(row.verdict, style=STYLES.get(row.verdict, ""))
+        counts = [row.seeds, row.interval] if seeds else []
+        table.add_row(*name, verdict, *counts, *([" ".join(row.why.split())] if whys else []))
     return table
 
 

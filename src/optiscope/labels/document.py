@@ -50,6 +50,7 @@ class Characterization:
         document = {
             "schema_version": SCHEMA_VERSION,
             "versions": dict(self.versions),
+            "seeds": sum(cell.seeds for cell in self.cells),
             "cells": [_cell_to_plain(cell) for cell in self.cells],
             "unreadable": [{"path": path, "why": why} for path, why in self.unreadable_files.items()],
         }
@@ -114,9 +115,10 @@ def _document(path: str | os.PathLike[str]) -> Path:
 
 
 def _cell_to_plain(cell: Cell) -> dict[str, Any]:
-    plain = {field.name: getattr(cell, field.name) for field in attrs.fields(Cell)}
+    plain = {field.name: getattr(cell, field.name) for field in attrs.fields(Cell) if field.name != "runs"}
     plain["options"] = dict(cell.options)
     plain["p_unstable"] = attrs.asdict(cell.p_unstable)
+    plain["seeds"] = cell.seeds
     plain["runs"] = [_run_to_plain(run) for run in cell.runs]
     return plain
 

@@ -10,7 +10,7 @@ show. matplotlib and h5py are imported where they are used, because the command 
 from optiscope.report.html import write_report
 from optiscope.report.max_lr import draw_max_lr
 from optiscope.report.observers import ObserverRow, observer_rows, read_observers
-from optiscope.report.tables import VerdictRow, verdict_rows
+from optiscope.report.tables import VerdictRow, spent, verdict_rows
 
 __all__ = [
     "ObserverRow",
@@ -18,6 +18,7 @@ __all__ = [
     "draw_max_lr",
     "observer_rows",
     "read_observers",
+    "spent",
     "verdict_rows",
     "write_report",
 ]

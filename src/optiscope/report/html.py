@@ -18,7 +18,7 @@ from optiscope.labels import read_document
 from optiscope.report.elements import Child, Html, element
 from optiscope.report.inputs import BAND, Cell, Document, RunFile, Track, read_cells
 from optiscope.report.observers import observer_rows
-from optiscope.report.tables import VerdictRow, analyzer_rows, command, number, verdict_rows
+from optiscope.report.tables import VerdictRow, analyzer_rows, command, confidence_of, number, spent, verdict_rows
 from optiscope.whole import write_whole
 
 NAME = "report.html"
@@ -87,7 +87,7 @@ def render_page(document: Document, cells: Iterable[Cell]) -> str:
     main = element(
         "main",
         element("h1", "What the optimizers did to training"),
-        element("p", _summary(entries)),
+        element("p", _summary(document, entries)),
         _unreadable(document),
         _verdicts(entries),
         _signals(entries),
@@ -100,12 +100,12 @@ def render_page(document: Document, cells: Iterable[Cell]) -> str:
     return "<!DOCTYPE html>\n" + element("html", head, element("body", main), lang="en") + "\n"
 
 
-def _summary(entries: list[_Entry]) -> str:
+def _summary(document: Document, entries: list[_Entry]) -> str:
     verdicts = [entry.row.verdict for entry in entries]
     counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in sorted(set(verdicts), key=_rank))
-    runs = sum(len(entry.cell.runs) for entry in entries)
     optimizers = ", ".join(dict.fromkeys(entry.row.optimizer for entry in entries))
-    return f"{_of(len(entries), 'cell')} of {optimizers} in {_of(runs, 'run')}: {counts or 'nothing was judged'}."
+    cells = _of(len(entries), "cell")
+    return f"{cells} of {optimizers} in {spent(document)}: {counts or 'nothing was judged'}."
 
 
 def _unreadable(document: Document) -> Child:
@@ -171,8 +171,10 @@ def _verdicts(entries: list[_Entry]) -> Html:
         for entry in entries
     ]
     heads = ("optimizer", "batch", "lr", "reduction", "verdict", "P(unstable)", "why")
+    confidence = confidence_of(entries[0].cell.judged if entries else {})
     caption = (
-        "P(unstable): the mean, then the 95 % Jeffreys interval over the seeds. An optimizer's name leads to its panel."
+        f"P(unstable): the mean, then the {100 * confidence:g} % Jeffreys interval over the seeds. "
+        "An optimizer's name leads to its panel."
     )
     return element("section", element("h2", "Verdicts"), _table(caption, heads, rows, (1, 2)), aria_label="Verdicts")
 
@@ -277,7 +279,7 @@ def _evidence(entry: _Entry) -> Html:
         text = json.dumps(dict(entry.cell.runs[0].config), indent=1, sort_keys=True, default=str)
         parts += [
             element("h4", "This cell once more"),
-            element("pre", command(configs)),
+            element("pre", command(configs, confidence_of(entry.cell.judged))),
             element("details", element("summary", "configuration of its first run"), element("pre", text)),
         ]
     return element("section", parts, id=entry.key, class_="card", aria_label=f"Evidence for {entry.row.name}")
@@ -333,7 +335,10 @@ def _origin(document: Document, entries: list[_Entry]) -> Html:
     rows = [(str(name), str(version)) for name, version in sorted(versions.items())]
     parts: list[Child] = [element("h2", "Made with")]
     if configs:
-        parts += [element("p", "All of it once more:"), element("pre", command(configs))]
+        several = len({len(entry.cell.runs) for entry in entries}) > 1
+        more = ", every cell with as many seeds as the one that has most" if several else ""
+        confidence = confidence_of(entries[0].cell.judged)
+        parts += [element("p", f"All of it once more{more}:"), element("pre", command(configs, confidence))]
     if rows:
         parts.append(_table("versions of what made the characterization", ("name", "version"), rows))
     return element("section", parts)

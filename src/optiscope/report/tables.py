@@ -17,7 +17,11 @@ NOTHING = "\N{EN DASH}"
 
 @attrs.frozen(kw_only=True)
 class VerdictRow:
-    """One cell of the grid in words. `p_unstable` is "mean (low to high)", `runs` "unstable of decided, undecided"."""
+    """One cell of the grid in words.
+
+    `p_unstable` is "mean (low to high)", `interval` the interval alone, or the bound that is left where all decided
+    runs agree ("below 0.38"). `runs` is "unstable of decided, undecided", `seeds` how many runs there are.
+    """
 
     optimizer: str
     batch_size: str
@@ -25,7 +29,9 @@ class VerdictRow:
     reduction: str
     verdict: str
     p_unstable: str
+    interval: str
     runs: str
+    seeds: str
     why: str
 
     @property
@@ -63,7 +69,7 @@ def verdict_rows(characterization: Document) -> tuple[VerdictRow, ...]:
 
 
 def _verdict_row(cell: Document) -> VerdictRow:
-    p = cell.get("p_unstable") or {}
+    p, runs = cell.get("p_unstable") or {}, cell.get("runs") or ()
     mean, low, high = (NOTHING if p.get(key) is None else f"{p[key]:.2f}" for key in ("mean", "low", "high"))
     return VerdictRow(
         optimizer=str(cell.get("optimizer", NOTHING)),
@@ -72,9 +78,33 @@ def _verdict_row(cell: Document) -> VerdictRow:
         reduction=str(cell.get("reduction", NOTHING)),
         verdict=str(cell.get("verdict", NOTHING)),
         p_unstable=f"{mean} ({low} to {high})",
-        runs=_count(p, len(cell.get("runs", ()))),
-        why=_why(cell),
+        interval=_interval(p, low, high),
+        runs=_count(p, len(runs)),
+        seeds=str(len(runs)),
+        why=str(cell.get("why") or _why(cell)),
     )
+
+
+def _interval(p: Document, low: str, high: str) -> str:
+    unstable, decided = (int(p.get(key) or 0) for key in ("unstable", "decided"))
+    if not decided:
+        return NOTHING
+    if unstable in (0, decided):
+        return f"below {high}" if unstable == 0 else f"above {low}"
+    return f"{low} to {high}"
+
+
+def spent(characterization: Document) -> str:
+    """Return how many runs were made, and how many seeds the cells have: "43 runs, 3 to 9 seeds a cell"."""
+    seeds = [len(cell.get("runs") or ()) for cell in characterization["cells"]] or [0]
+    least, most = min(seeds), max(seeds)
+    of_cell = f"{most} seed{'s' * (most != 1)} a cell" if least == most else f"{least} to {most} seeds a cell"
+    return f"{sum(seeds)} run{'s' * (sum(seeds) != 1)}, {of_cell}"
+
+
+def confidence_of(cell: Document) -> float:
+    """Return the confidence of a cell's interval; documents of before cells said so have the default."""
+    return float((cell.get("p_unstable") or {}).get("confidence", _DEFAULTS["confidence"]))
 
 
 def _count(p: Document, runs: int) -> str:
@@ -86,7 +116,7 @@ def _count(p: Document, runs: int) -> str:
 
 
 def _why(cell: Document) -> str:
-    """Return the reason of the first run whose verdict is the cell's; of runs that disagree, how many say what."""
+    """Return why, for documents of before cells said so themselves: what the first run with the verdict says."""
     runs = cell.get("runs") or ()
     alike = [run for run in runs if run.get("verdict") == cell.get("verdict")]
     if alike:
@@ -116,8 +146,10 @@ _COMMON = ("data", "model", "steps", "epochs", "train_samples", "reduction", "or
 _DEFAULTS = attrs.asdict(GridConfig(), recurse=False)
 
 
-def command(configs: Iterable[Document]) -> str:
-    """Return the shell command that makes runs of these `RunConfig`s, given as mappings, once more.
+def command(configs: Iterable[Document], confidence: float = _DEFAULTS["confidence"]) -> str:
+    """Return the shell command that makes runs of these `RunConfig`s, given as mappings, and their cells once more.
+
+    Every cell has as many seeds as the one that has most. `confidence` is that of the cells.
 
     What equals the program's default is left out. Empty where there is no configuration to go by.
     """
@@ -130,6 +162,7 @@ def command(configs: Iterable[Document]) -> str:
     lrs = _axis(runs, "lr")
     words += ["--lrs", *lrs] if lrs else []
     words += ["--seeds", str(1 + max(int(run.get("seed") or 0) for run in runs))]
+    words += ["--confidence", f"{confidence:g}"] if confidence != _DEFAULTS["confidence"] else []
     for name in _COMMON:
         if first.get(name) is not None and first[name] != _DEFAULTS[name]:
             words += [f"--{name.replace('_', '-')}", str(first[name])]

@@ -28,10 +28,13 @@ import attrs
 from optiscope.config import GridConfig
 from optiscope.errors import UsageError
 from optiscope.records import PluginInfo
+from optiscope.storage import open_grid
 from optiscope.storage.files import Lock
 from optiscope.whole import telling, write_whole
 
 AXES = ("optimizers", "batch_sizes", "lrs", "seeds")
+OF_CELLS = ("confidence", "max_seeds")
+"""Fields that change no run, but how many seeds a cell gets and what is said of it: `resume` takes any."""
 GRID = "grid.json"
 RESULTS = ("index.h5", "characterization.json", "max-lr.json", "max-lr.svg", "report.html")
 
@@ -107,7 +110,7 @@ def _held(out: Path) -> dict[str, dict[str, Any]]:
         held = json.loads(path.read_text())
         grid, plugins = dict(held["grid"]), dict(held["plugins"])
         for name in AXES:
-            if not isinstance(grid[name], int if name == "seeds" else list):
+            if not isinstance(grid[name], int if name == "seeds" else list) and (name, grid[name]) != ("seeds", "auto"):
                 raise TypeError(name)
         return {"grid": grid, "plugins": plugins}
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -117,26 +120,34 @@ def _held(out: Path) -> dict[str, dict[str, Any]]:
 
 
 def check_resume(out: Path, held: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-    """Raise UsageError unless `asked` is the grid `held` in `out`, apart from longer axes."""
+    """Raise UsageError unless `asked` is the grid `held` in `out`, apart from longer axes and what changes no run.
+
+    "auto" seeds are as many as were begun, and go on from all that are there.
+    """
     grid, versions = held["grid"], held["plugins"]
     for name, value in asked["grid"].items():
-        if value == grid.get(name):
+        was = grid.get(name)
+        if value == was or name in OF_CELLS or (name, value) == ("seeds", "auto"):
             continue
         if name not in AXES:
-            was = grid.get(name)
             raise UsageError(f"--resume: {name} is {value!r} now and was {was!r} in {out}: {_mend(name, was)}")
-        if name == "seeds" and value >= grid[name]:
-            continue
-        if name != "seeds" and grid[name] and all(was in value for was in grid[name]):
+        if name == "seeds":
+            was = _seeds_begun(out) if was == "auto" else was
+        if value >= was if name == "seeds" else was and all(each in value for each in was):
             continue
         raise UsageError(
-            f"--resume: {name} may grow but not lose or replace values, and was {grid[name]!r} in {out}, "
+            f"--resume: {name} may grow but not lose or replace values, and was {was!r} in {out}, "
             f"not {value!r}: use another --out"
         )
     for name, version in versions.items():
         now = asked["plugins"].get(name, "not there")
         if now != version:
             raise UsageError(f"--resume: plugin {name} was {version} in {out} and is {now} now: use another --out")
+
+
+def _seeds_begun(out: Path) -> int:
+    """Return how many seeds the cell in `out` has that has most."""
+    return 1 + max((row["seed"] for row in open_grid(out).runs if "seed" in row), default=-1)
 
 
 def _mend(name: str, was: Any) -> str:

@@ -6,6 +6,7 @@ import itertools
 
 import attrs
 
+from optiscope.analysis import fewest_deciding
 from optiscope.config import Common, GridConfig, RunConfig
 from optiscope.data import Images
 from optiscope.engine import Prepared, host_for, prepare
@@ -14,10 +15,26 @@ from optiscope.hooks import PluginHost
 from optiscope.storage.schema import layout
 
 
+def first_seeds(grid: GridConfig) -> int:
+    """Return with how many seeds each cell begins; UsageError where it may not have as many as can decide it."""
+    if isinstance(grid.seeds, int):
+        return grid.seeds
+    fewest = fewest_deciding(grid.confidence)
+    if grid.max_seeds < fewest:
+        raise UsageError(
+            f"--max-seeds {grid.max_seeds} is too few to decide anything: at --confidence {grid.confidence:g} it takes "
+            f"{fewest} seeds that agree"
+        )
+    return fewest
+
+
 def expand(grid: GridConfig) -> tuple[RunConfig, ...]:
-    """Return every run of `grid`: optimizers x batch sizes x learning rates x seeds, in this order."""
+    """Return every run of `grid`: optimizers x batch sizes x learning rates x seeds, in this order.
+
+    Of "auto" seeds only those with which a cell begins.
+    """
     common = {field.name: getattr(grid, field.name) for field in attrs.fields(Common)}
-    axes = itertools.product(grid.optimizers, grid.batch_sizes, grid.lrs or (None,), range(grid.seeds))
+    axes = itertools.product(grid.optimizers, grid.batch_sizes, grid.lrs or (None,), range(first_seeds(grid)))
     return tuple(
         RunConfig(optimizer=optimizer, batch_size=batch_size, lr=lr, seed=seed, **common)
         for optimizer, batch_size, lr, seed in axes

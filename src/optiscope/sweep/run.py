@@ -1,8 +1,9 @@
 """A grid, from configuration to verdicts: plan, measure what has a budget, run, label.
 
-Runs go to an executor, longest first and a few at a time. What is finished is never run again; what a killed worker
-left is taken up on `resume` after its last whole epoch, and comes to the same bits as if nothing had happened. Verdicts
-are formed from the files alone, by `optiscope.labels`; a run that left no file is named, as no verdict can tell of it.
+Runs go to an executor, longest first and a few at a time; what `optiscope.sweep.seeds` adds to them goes next. What is
+finished is never run again; what a killed worker left is taken up on `resume` after its last whole epoch, and comes to
+the same bits as if nothing had happened. Verdicts are formed from the files alone, by `optiscope.labels`; a run that
+left no file is named, as no verdict can tell of it.
 
 A budget is measured once for all runs, in this process, on the run whose share of observing is the largest: that with
 the smallest batch, and the first optimizer among those. So all files of a grid have rows at the same multiples of what
@@ -32,6 +33,7 @@ from optiscope.storage import checkpoint, open_run, write_index
 from optiscope.sweep.folder import check_folder, default_folder, held, open_folder
 from optiscope.sweep.grid import plan
 from optiscope.sweep.progress import GridProgress
+from optiscope.sweep.seeds import Seeds, verdict_of
 from optiscope.sweep.watch import Watch
 from optiscope.sweep.worker import run_to_file
 
@@ -83,17 +85,20 @@ def characterize(
             runs = plan(grid, host, runs[0].images)
         with held(folder):
             run_folder = open_folder(folder, grid, host.active, resume, overwrite)
-            watch = Watch(runs, run_folder)
-            pending = unfinished(runs, run_folder, watch)
+            seeds = Seeds(grid, runs, run_folder, host, lambda path: verdict_of(path, analyzers))
+            watch = Watch(seeds.runs, run_folder)
+            pending = unfinished(seeds.runs, run_folder, watch)
+            watch.add(more := seeds.begin(pending))
+            pending += more
             if executor == "processes":
                 told += _crowd(min(jobs, len(pending)), grid.threads)
             with ending(workers, folder):
                 if on_progress is not None:
                     on_progress(watch.look((), told))
-                error = execute(pending, workers, jobs + AHEAD, run_folder, watch, on_progress)
-            _name_missing([run.info.run_id for run in runs], run_folder, error, watch, on_progress)
+                error = execute(pending, workers, jobs + AHEAD, run_folder, watch, on_progress, seeds.after)
+            _name_missing([run.info.run_id for run in seeds.runs], run_folder, error, watch, on_progress)
             write_index(folder)
-            characterization = label_folder(folder, analyzers, order=grid.optimizers)
+            characterization = label_folder(folder, analyzers, grid.confidence, grid.optimizers)
             characterization.write(folder)
     return characterization
 
@@ -169,28 +174,33 @@ def execute(
     folder: Path,
     watch: Watch,
     on_progress: OnProgress | None,
+    after: Callable[[Prepared], Sequence[Prepared]] = lambda run: (),
 ) -> BaseException | None:
     """Run `pending`, at most `in_flight` handed over at a time; return what the last worker that failed raised.
 
     A run that is over is told of before the next is handed over: an executor that trains in `submit` itself shows
-    progress as well, and nothing is begun after Ctrl-C. An executor that breaks down gets no more runs.
+    progress as well, and nothing is begun after Ctrl-C. An executor that breaks down gets no more runs. `after` says
+    which runs follow from one that is over; they are the next.
     """
     queue = list(reversed(pending))
-    active: dict[Future[RunResult], str] = {}
+    active: dict[Future[RunResult], Prepared] = {}
     last: BaseException | None = None
     while queue or active:
         while queue and len(active) < in_flight and not any(future.done() for future in active):
             run = queue.pop()
             try:
-                active[workers.submit(run_to_file, run.config, str(folder))] = run.info.run_id
+                active[workers.submit(run_to_file, run.config, str(folder))] = run
             except BrokenExecutor as error:
                 last = error
                 queue.clear()
         done, _ = wait(active, timeout=LOOK_EVERY, return_when=FIRST_COMPLETED)
         last = next((raised for future in done if (raised := future.exception())), last)
-        events = [event for future in done for event in _events(active[future], future)]
+        events = [event for future in done for event in _events(active[future].info.run_id, future)]
+        following = [more for future in done for more in after(active[future])]
+        watch.add(following)
+        queue += following
         if on_progress is not None:
-            on_progress(watch.look(active.values(), events))
+            on_progress(watch.look([run.info.run_id for run in active.values()], events))
         for future in done:
             del active[future]
     return last

@@ -166,7 +166,7 @@ def max_lr(
             write_index(folder)
             if any(runs.glob("*.h5")):
                 known = {run_id: verdict for search in searches for run_id, verdict in search.verdicts.items()}
-                label_folder(folder, analyzers, order=grid.optimizers, known=known).write(folder)
+                label_folder(folder, analyzers, grid.confidence, grid.optimizers, known).write(folder)
             found = tuple(search.result() for search in searches)
             write_whole(folder / FILE_NAME, to_json(found))
     return found
