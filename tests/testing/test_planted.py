@@ -45,6 +45,11 @@ CONTRACT = [
     (planted.MeansOverEmpty, "shapes", "empty"),
     (planted.WrongSign, "quadratic", "at no lr"),
     (planted.WrongEdge, "stable-lr", "does not diverge"),
+    (planted.NoCurvature, "stable-lr", "does not converge"),
+    (planted.RestsBelowMore, "stable-lr", "does not come to rest"),
+    (planted.RestsBelowLess, "stable-lr", "does not leave the minimum"),
+    (planted.OneInputForAll, "stable-lr", "does not fall in mean square"),
+    (planted.WithoutTheOne, "stable-lr", "does not grow in it"),
 ]
 
 FINGERPRINT = [
@@ -107,10 +112,11 @@ def test_an_option_that_does_nothing_is_named():
     assert check(subject_of(planted.AdamW), "option-effects").outcome == "passed"
 
 
-def test_a_global_norm_is_no_mistake():
+@pytest.mark.parametrize("kind", [planted.GlobalNorm, planted.StateOfAllTensors, planted.OneValueForEachTensor])
+def test_a_global_norm_is_no_mistake(kind):
     """But worth a look: whoever wrote no such method has shared something."""
     for name in ("independent", "not-finite"):
-        result = check(subject_of(planted.GlobalNorm), name)
+        result = check(subject_of(kind), name)
         assert (result.outcome, "global norm" in result.why) == ("warning", True)
 
 
