@@ -108,7 +108,7 @@ def test_it_steps_as_optax_does(name, theirs):
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-5), (np.float64, 1e-12)])
 def test_adam_is_the_built_in_one(dtype, tolerance):
-    """In float32 optax rounds 1 - b2^t there, which is off by 1.3e-5 in the first step, and its root by half of that."""
+    """In float32 optax rounds 1 - b2^t there, off by 1.3e-5 in the first step, and its root by half of that."""
     params = start(dtype)
     (found, state), (expected, _) = (
         stepped(each, params, 200) for each in (CLASSES["optax:adam"](lr=0.05), Adam(lr=0.05))

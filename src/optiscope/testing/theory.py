@@ -30,6 +30,8 @@ DIMENSION, BATCH = 3, 4
 NEAR = 0.05
 """How far below and above its limit a learning rate is tried."""
 
+MEND = "correct the form, or leave it out"
+
 STEPS = 2000
 NEARNESS = 1e-30
 """Where a run begins that shows whether it comes to rest: small against every epsilon, and so is its square."""
@@ -130,10 +132,11 @@ def closed_limits(subject: Subject) -> Result:
             form = FORMS[name]
             given = ", ".join(f"{argument:g}" for argument in form.arguments)
             claim = f"{name}({given}) is {limit:g}{f' with {setting.what}' if setting.what else ''}, and at"
-            if not form.growth(tried.make(lr=limit * (1 - NEAR))) < 1:
-                raise CheckFailed(f"{claim} {1 - NEAR:g} times that it does not {form.below}")
-            if not form.growth(tried.make(lr=limit * (1 + NEAR))) > 1:
-                raise CheckFailed(f"{claim} {1 + NEAR:g} times that it does not {form.above}")
+            low, high = (form.growth(tried.make(lr=limit * factor)) for factor in (1 - NEAR, 1 + NEAR))
+            if not low < 1:
+                raise CheckFailed(f"{claim} {1 - NEAR:g} times that it does not {form.below}: {MEND}")
+            if not high > 1:
+                raise CheckFailed(f"{claim} {1 + NEAR:g} times that it does not {form.above}: {MEND}")
     limits = limits_of(subject.make())
     if not limits:
         return fact("no stable_lr: no closed form is claimed")
