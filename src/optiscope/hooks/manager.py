@@ -199,7 +199,11 @@ class PluginHost:
 
     def _unknown(self, kind: str, name: str) -> UsageError:
         error = unknown(KINDS[kind], name, self._members(kind, name) or self._pieces[kind])
-        missing = [f"{state.name} {MISSING[state.state]}" for state in self._states if state.state in MISSING]
+        missing = [
+            f"{state.name} {MISSING[state.state]}{f', {state.why}' if state.state == 'broken' else ''}"
+            for state in self._states
+            if state.state in MISSING
+        ]
         return UsageError(f"{error} (and {', '.join(missing)}: see optiscope plugins)") if missing else error
 
     def _members(self, kind: str, name: str) -> dict[str, Piece]:
