@@ -44,6 +44,7 @@ CONTRACT = [
     (planted.NeedsAxes, "shapes", "without axes"),
     (planted.MeansOverEmpty, "shapes", "empty"),
     (planted.WrongSign, "quadratic", "at no lr"),
+    (planted.DoesNothing, "quadratic", "less than 5 % of the loss after 400 steps; the least is 100 %"),
     (planted.WrongEdge, "stable-lr", "does not diverge"),
     (planted.NoCurvature, "stable-lr", "does not converge"),
     (planted.RestsBelowMore, "stable-lr", "does not come to rest"),
@@ -74,6 +75,7 @@ FINGERPRINT = [
     (planted.DecoupledWhereCoupledIsMeant, "fact", "decay is decoupled"),
     (planted.SumForMean, "warning", "a sum in the place of a mean"),
     (planted.RateInsideVelocity, "fact", "as they enter the velocity"),
+    (planted.DoesNothing, "fact", "at step 1 in 'matrix', where it does not move"),
 ]
 
 REFERENCES = [
@@ -110,6 +112,7 @@ def test_an_option_that_does_nothing_is_named():
     assert result.outcome == "warning"
     assert result.why.startswith("weight_decay has no effect")
     assert check(subject_of(planted.AdamW), "option-effects").outcome == "passed"
+    assert check(subject_of(planted.DoesNothing), "option-effects").why.startswith("lr and weight_decay have no effect")
 
 
 @pytest.mark.parametrize("kind", [planted.GlobalNorm, planted.StateOfAllTensors, planted.OneValueForEachTensor])

@@ -98,12 +98,14 @@ def descends(make: Callable[[], Problem], subject: Subject) -> Result:
             )
     raise CheckFailed(
         f"at no lr of {', '.join(f'{lr:g}' for lr in dict.fromkeys((own, *LADDER)))} does it leave less than "
-        f"{problem.left:.0%} of the loss after {STEPS} steps; the least is {_percent(best)}, at lr {at:g}"
+        f"{_percent(problem.left)} of the loss after {STEPS} steps; the least is {_percent(best)}, at lr {at:g}"
     )
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.2g} %" if share < 10 else f"{share:.2g} times"
+    if share >= 10:
+        return f"{share:.2g} times"
+    return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.2g} %"
 
 
 def _share_left(problem: Problem, subject: Subject, lr: float) -> float:
