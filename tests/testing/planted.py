@@ -152,6 +152,27 @@ class HeavyBall(Optimizer):
         return 2 * (1 + self.momentum) / (curvature + self.weight_decay)
 
 
+@attrs.define(kw_only=True)
+class Switched(HeavyBall):
+    """Not a mistake: Nesterov's step, if it is asked for."""
+
+    nesterov: bool = False
+
+    def update(self, params, grads, state, step):
+        super().update(params, grads, state, step)
+        if self.nesterov:
+            self.look_ahead(params, grads, state)
+
+    def look_ahead(self, params, grads, state):
+        g = grads.flat + self.weight_decay * params.flat
+        params.flat[...] -= self.lr * (g + (self.momentum - 1) * state["v"])
+
+
+class RaisesWhereItIsSwitched(Switched):
+    def look_ahead(self, params, grads, state):
+        params.flat[...] -= self.lr * None
+
+
 class StaleVelocity(HeavyBall):
     def update(self, params, grads, state, step):
         g = grads.flat + self.weight_decay * params.flat

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from optiscope.testing import check, check_all, subject_of
+from optiscope.testing import Subject, check, check_all, subject_of
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -105,6 +105,17 @@ def test_a_reference_is_left_at_a_step_and_in_a_tensor(kind, reference, words):
     result = check(subject_of(kind, against=reference), "against")
     assert result.outcome == "failed"
     assert re.search(words, result.why), result.why
+
+
+def test_what_raises_with_a_switch_turned_is_no_refusal():
+    known = {"switched": planted.Switched}
+    right, wrong = (
+        check(Subject(factory=kind, known=known, against="switched"), "against")
+        for kind in (planted.Switched, planted.RaisesWhereItIsSwitched)
+    )
+    assert (right.outcome, wrong.outcome) == ("passed", "failed")
+    assert "in 3 settings" in right.why
+    assert wrong.why.startswith("raises TypeError")
 
 
 def test_an_option_that_does_nothing_is_named():
