@@ -147,10 +147,15 @@ def _check_equal_parts(subject: Subject) -> None:
 def _check_equal_rows(subject: Subject) -> None:
     optimizer = subject.make()
     row, _ = start(optimizer, np.float64, {"row": (ROWS,)})
-    params = Parameters.from_arrays({"w": np.tile(row["row"], (ROWS, 1))}, np.float64)
+
+    def matrix(values: Array) -> Parameters:
+        """A long tensor that does not stand first: its blocks do not begin where those of all parameters do."""
+        return Parameters.from_arrays({"first": values[:5], "w": np.tile(values, (ROWS, 1))}, np.float64)
+
+    params = matrix(row["row"])
     state, before = optimizer.init(params), params.copy()
     for step, gradient in enumerate(gradients(row, 2), 1):
-        optimizer.update(params, params.like(np.tile(gradient["row"], ROWS)), state, step)
+        optimizer.update(params, matrix(gradient["row"]), state, step)
     w = params["w"]
     off = deviation(np.broadcast_to(w[0], w.shape), w, before["w"])
     if off > ROUNDING:
