@@ -1,3 +1,5 @@
+import importlib
+
 import pytest
 
 from optiscope import errors
@@ -36,3 +38,17 @@ def test_what_somebody_elses_code_raised_is_told_with_its_place():
     assert errors.told(raised.value) == f"KeyError: 'nope' (test_errors.py, line {line})"
     assert errors.told(errors.UsageError("a sentence")) == "a sentence"
     assert errors.told(ValueError("two\nlines")) == "ValueError: two lines"
+
+
+def test_the_place_is_that_in_the_code_of_a_package_and_not_in_pythons_own(tmp_path, monkeypatch):
+    """Which __init__.py it is, is told as well."""
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "__init__.py").write_text("import json\n\njson.loads('{')\n")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "__init__.py").write_text("\ndef f(:\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, place in (("half", "half/__init__.py, line 3"), ("broken", "broken/__init__.py, line 2")):
+        with pytest.raises((ValueError, SyntaxError)) as raised:
+            importlib.import_module(name)
+        assert errors.told(raised.value).endswith(f" ({place})")
+        assert errors.told(raised.value).count("line 2") == (name == "broken")

@@ -52,8 +52,23 @@ def told(error: BaseException) -> str:
     """
     if isinstance(error, OptiscopeError):
         return str(error)
-    ours = str(Path(__file__).parent)
-    frames = traceback.extract_tb(error.__traceback__)
-    theirs = [frame for frame in frames if not frame.filename.startswith((ours, "<")) and "numpy" not in frame.filename]
-    where = f" ({Path(theirs[-1].filename).name}, line {theirs[-1].lineno})" if theirs else ""
-    return " ".join(f"{type(error).__name__}: {error}{where}".split())
+    what, places = str(error), _places(error)
+    if isinstance(error, SyntaxError) and error.filename:
+        what, places = error.msg, [(error.filename, error.lineno)]
+    where = ""
+    if places:
+        file, line = Path(places[-1][0]), places[-1][1]
+        where = f" ({file.parent.name + '/' if file.name == '__init__.py' else ''}{file.name}, line {line})"
+    return " ".join(f"{type(error).__name__}: {what}{where}".split())
+
+
+def _places(error: BaseException) -> list[tuple[str, int | None]]:
+    """Return file and line of each frame that is neither ours, nor NumPy's, nor of Python's own library."""
+    ours, python = str(Path(__file__).parent), str(Path(traceback.__file__).parent)
+    return [
+        (frame.filename, frame.lineno)
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith((ours, "<"))
+        and "numpy" not in frame.filename
+        and (not frame.filename.startswith(python) or "-packages" in frame.filename)
+    ]

@@ -4,11 +4,11 @@
 
 An operator is swapped, a constant changed, a comparison turned, a condition negated, a statement dropped, or two
 statements change places. The kit then compares the mutant with the original, and runs the checks of the contract and of
-behaviour. A mutant is killed by a check that fails, or warns, where it does not do so with the original.
+behaviour. A mutant is killed by a check that fails, or warns, where it does not do so with the original. What several
+optimizers import is mutated as well, and put to all of them.
 
-What decorators are told is left alone, since it says how an instance is made and nothing of a step; so are the closed
-forms that only `optiscope max-lr` asks for, which the kit does not judge. The survivors are listed, and are not all
-mistakes: some compute the same thing in another way. They count as survivors.
+What decorators are told is left alone, since it says how an instance is made and nothing of a step. The survivors are
+listed, and are not all mistakes: some compute the same thing in another way. They count as survivors.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from types import ModuleType
 from typing import Any
+from unittest import mock
 
 import attrs
 
@@ -34,11 +35,12 @@ from optiscope.testing import CHECKS, Subject, check
 LEFT_OUT = ("fresh-process", "gradient-scale", "permutation", "rotation", "state-size", "step-time", "fingerprint")
 """Checks that a mutant is not put to: facts, and what takes a process of its own."""
 
-NOT_JUDGED = ("converging_lr", "mean_square_lr")
-"""Closed forms that are held against simulations in tests/optim."""
 
-LIMIT = 20
-"""Seconds after which a mutant counts as killed: it does not end."""
+SHARED = ("optiscope.optim.base", "optiscope_optimizers.parts")
+"""What several of the optimizers import: a mutant of it is put to all of those, until it is killed."""
+
+LIMIT = 60
+"""Seconds of processor time after which a mutant counts as killed: it does not end."""
 
 SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Add: ast.Sub,
@@ -76,8 +78,6 @@ def mutants(source: str) -> Iterator[Mutant]:
     told = {
         id(part) for node in ast.walk(tree) for each in getattr(node, "decorator_list", ()) for part in ast.walk(each)
     }
-    forms = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name in NOT_JUDGED]
-    told |= {id(part) for form in forms for part in ast.walk(form)}
     for number, node in enumerate(ast.walk(tree)):
         for what, line, change in _changes(node) if id(node) not in told else ():
             mutated = copy.deepcopy(tree)
@@ -185,21 +185,51 @@ def _findings(factory: type, original: type, name: str) -> Iterator[str]:
 
 def killer(mutant: Mutant, original: Shipped) -> str:
     """Return the check that kills `mutant`, "" if none does."""
-    module = ModuleType(f"mutant_of_{original.module.__name__.replace('.', '_')}")
-    sys.modules[module.__name__] = module
     try:
-        exec(compile(mutant.tree, module.__name__, "exec"), vars(module))
+        module = _executed(mutant.tree, original.module)
     except Exception:
         return "import"
+    return _found(module, original, mutant.inside)
+
+
+def shared_killer(mutant: Mutant, shared: ModuleType, originals: Sequence[Shipped]) -> str:
+    """Return the check that kills a mutant of what `originals` import, "" if none does."""
+    try:
+        module = _executed(mutant.tree, shared)
+    except Exception:
+        return "import"
+    for original in originals:
+        with mock.patch.dict(sys.modules, {shared.__name__: module}):
+            try:
+                again = _executed(ast.parse(inspect.getsource(original.module)), original.module)
+            except Exception:
+                return "import"
+        if found := _found(again, original):
+            return found
+    return ""
+
+
+def _executed(tree: ast.Module, original: ModuleType) -> ModuleType:
+    module = ModuleType(f"mutant_of_{original.__name__.replace('.', '_')}")
+    sys.modules[module.__name__] = module
+    exec(compile(tree, module.__name__, "exec"), vars(module))
+    return module
+
+
+def _found(module: ModuleType, original: Shipped, inside: str = "") -> str:
+    """Return what is wrong with the first factory of a changed module that is wrong; `inside` names a class."""
     for name, factory in original.factories.items():
         mutated = getattr(module, factory.__name__)
-        if mutant.inside and mutant.inside not in [base.__name__ for base in mutated.__mro__]:
+        if inside and inside not in [base.__name__ for base in mutated.__mro__]:
             continue
         try:
+            signal.setitimer(signal.ITIMER_VIRTUAL, LIMIT)
             findings = _findings(mutated, factory, name)
             found = next((one for one in findings if one not in original.findings[name]), "")
         except Exception as error:
             return type(error).__name__
+        finally:
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         if found:
             return found
     return ""
@@ -213,31 +243,33 @@ def _alarm(*_: object) -> None:
     raise _TooLongError
 
 
+def trial(module: ModuleType, every: int, kill: Callable[[Mutant], str]) -> tuple[int, int]:
+    """Put every N-th mutant of a module to `kill`, print who survives, and return how many were killed, of how many."""
+    source = inspect.getsource(module)
+    chosen = list(mutants(source))[::every]
+    survivors = [mutant for mutant in chosen if not kill(mutant)]
+    killed = len(chosen) - len(survivors)
+    print(f"{module.__name__}: {killed} of {len(chosen)} killed", flush=True)
+    for mutant in survivors:
+        text = source.splitlines()[mutant.line - 1].strip()
+        print(f"    survives, line {mutant.line}: {mutant.what}    {text}", flush=True)
+    return killed, len(chosen)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Mutate the shipped optimizers, and count whom the kit finds.")
-    parser.add_argument("--only", nargs="+", default=[], help="names of optimizers (all that are registered)")
+    parser.add_argument("--only", nargs="+", default=[], help="names of optimizers (all, and what they share)")
     parser.add_argument("--every", type=int, default=1, help="take every N-th mutant only (1)")
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGALRM, _alarm)
-    killed, total, began = 0, 0, time.perf_counter()
-    for original in shipped(options.only):
-        source = inspect.getsource(original.module)
-        own, survivors = 0, []
-        chosen = list(mutants(source))[:: options.every]
-        for mutant in chosen:
-            signal.alarm(LIMIT)
-            try:
-                found = killer(mutant, original)
-            except _TooLongError:
-                found = "time"
-            signal.alarm(0)
-            own += bool(found)
-            survivors += [] if found else [mutant]
-        print(f"{original.module.__name__}: {own} of {len(chosen)} killed", flush=True)
-        for mutant in survivors:
-            text = source.splitlines()[mutant.line - 1].strip()
-            print(f"    survives, line {mutant.line}: {mutant.what}    {text}", flush=True)
-        killed, total = killed + own, total + len(chosen)
+    signal.signal(signal.SIGVTALRM, _alarm)
+    began = time.perf_counter()
+    originals = shipped(options.only)
+    counts = [trial(each.module, options.every, partial(killer, original=each)) for each in originals]
+    for name in () if options.only else SHARED:
+        users = [each for each in originals if f"from {name} import" in inspect.getsource(each.module)]
+        module = sys.modules[name]
+        counts.append(trial(module, options.every, partial(shared_killer, shared=module, originals=users)))
+    killed, total = (sum(column) for column in zip(*counts, strict=True))
     seconds = time.perf_counter() - began
     print(f"{killed} of {total} mutants killed, {killed / max(total, 1):.1%}, in {seconds:.0f} s")
 

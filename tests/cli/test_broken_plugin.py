@@ -9,9 +9,9 @@ from optiscope.cli import app
 HOOK = "from optiscope.hooks import hookimpl\n@hookimpl\n"
 BROKEN = {
     "bad-import": ("import nothing_of_that_name", "ModuleNotFoundError: No module named 'nothing_of_that_name'"),
-    "bad-syntax": ("def f(:", "SyntaxError"),
-    "bad-start": ("raise RuntimeError('no')", "RuntimeError: no (__init__.py, line 1)"),
-    "bad-exit": ("import sys\nsys.exit(3)", "SystemExit: 3 (__init__.py, line 2)"),
+    "bad-syntax": ("def f(:", "invalid syntax (bad_syntax/__init__.py, line 1)"),
+    "bad-start": ("raise RuntimeError('no')", "RuntimeError: no (bad_start/__init__.py, line 1)"),
+    "bad-exit": ("import sys\nsys.exit(3)", "SystemExit: 3 (bad_exit/__init__.py, line 2)"),
     "bad-hook": (f"{HOOK}def optiscope_optimisers(): return []", "did you mean 'optiscope_optimizers'?"),
     "bad-empty": ("", "it has no hook"),
     "bad-pieces": (f"{HOOK}def optiscope_recorders(): return [object]", "has no name"),

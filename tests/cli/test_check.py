@@ -34,6 +34,12 @@ class Broken(Ball):
         grads.flat[...] *= self.lr
         params.flat[...] -= grads.flat
 
+class Raises(Ball):
+    name = "raises"
+
+    def update(self, params, grads, state, step):
+        raise KeyError("momenta")
+
 class Nameless:
     def update(self, params, grads, state, step):
         pass
@@ -72,6 +78,13 @@ def test_a_broken_one(optiscope, target):
         "failed",
         "update must leave the gradients as they are, and changed them at step 1",
     ]
+
+
+def test_what_is_raised_over_and_over_is_told_once(optiscope):
+    outcome = optiscope("check", "mine.py:Raises")
+    assert outcome.code == 1
+    assert outcome.out.count("raises KeyError: 'momenta' (mine.py, line ") == 2, "in 'shapes' with the shape before it"
+    assert re.search(r"^state +failed +as in-place$", outcome.out, re.MULTILINE)
 
 
 def test_json_is_one_document(optiscope):

@@ -89,17 +89,23 @@ def test_nothing_is_left_of_the_templates_words(kind):
     assert sorted(files) == ["README.md", "pyproject.toml", "src/so_new/__init__.py", "tests/test_so_new.py"]
     assert not [path for path, text in files.items() if re.search(r"my.?plugin|\$", text, re.IGNORECASE)]
     assert "class SoNew(" in files["src/so_new/__init__.py"] or "class SoNew:" in files["src/so_new/__init__.py"]
-    assert f"\n    {TRY[kind].format(name='so-new')}\n" in files["README.md"]
+    for command in TRY[kind]:
+        assert f"\n    {command.format(name='so-new')}\n" in files["README.md"]
 
 
-def test_it_says_what_comes_next(optiscope):
+@pytest.mark.parametrize(
+    ("uv", "install", "run"), [(None, "python -m pip install", ""), ("/bin/uv", "uv pip install", "uv run ")]
+)
+def test_it_says_what_comes_next(optiscope, monkeypatch, uv, install, run):
+    monkeypatch.setenv("UV", uv) if uv else monkeypatch.delenv("UV", raising=False)
     outcome = optiscope("plugins", "new", "brand-new")
     assert outcome.err.splitlines() == [
         "What next:",
-        "  python -m pip install -e brand-new pytest",
-        "  python -m pytest brand-new",
-        "  optiscope plugins",
-        "  optiscope characterize --optimizers brand-new",
+        f"  {install} -e brand-new pytest",
+        f"  {run}python -m pytest brand-new",
+        f"  {run}optiscope plugins",
+        f"  {run}optiscope check brand-new",
+        f"  {run}optiscope characterize --optimizers brand-new",
     ]
 
 

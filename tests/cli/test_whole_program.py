@@ -115,6 +115,8 @@ def test_file_info(optiscope, grid):
     assert (facts["kernels"], facts["threads"]) == (FASTEST, 1)
     assert facts["blas"]["name"]
     assert f"name {facts['blas']['name']}, version {facts['blas']['version']}" in text
+    assert facts["versions"].keys() == {"numpy", "optiscope", "python"}
+    assert f"numpy {facts['versions']['numpy']}, optiscope" in text
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not HDF5"])

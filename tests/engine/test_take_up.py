@@ -102,9 +102,28 @@ VARIANTS = [
 """Every optimizer, and everything else that a step depends on: order, shards, schedule, dropout, no data."""
 
 
+BRIDGED = [
+    *(("optiscope_torch", name, {}) for name in ("torch:Adam", "torch:SGD")),
+    ("optiscope_torch", "torch:NAdam", {"momentum_decay": 0.01, "decoupled_weight_decay": True, "weight_decay": 0.1}),
+    ("optiscope_torch", "torch:Adafactor", {"d": 2.0, "weight_decay": 0.1}),
+    ("optiscope_optax", "optax:lion", {"lr": 1e-3}),
+]
+"""Optimizers whose state is another library's, the package that brings them, and options."""
+
+
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: "-".join(map(str, variant.values())))
 def test_taken_up_after_any_epoch_it_has_the_same_bits_and_rows(tmp_path, variant):
-    config = small(**variant)
+    assert_taken_up(small(**variant), tmp_path)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize(("package", "name", "options"), BRIDGED)
+def test_so_it_has_with_an_optimizer_of_another_library(tmp_path, package, name, options):
+    pytest.importorskip(package, reason="needs the dependency group 'oracle'")
+    assert_taken_up(small(optimizer=name, kernels="im2col", steps=9, options=SMALL | {name: options}), tmp_path)
+
+
+def assert_taken_up(config, tmp_path):
     whole, sink = run(config, tmp_path)
     assert len(sink.checkpoints) == len(whole.epochs) - 1 >= 2
     for kept in sink.checkpoints:

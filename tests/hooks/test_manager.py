@@ -295,8 +295,9 @@ def test_of_a_plugin_that_cannot_say_what_it_brings_nothing_runs(install, return
     host.notify("on_run_end", run=None, result=1)
     host.notify_all("on_run_end", run=None, result=1)
     assert heard == []
-    with pytest.raises(UsageError, match="two could not be loaded"):
+    with pytest.raises(UsageError, match="two could not be loaded, ") as missing:
         host.build("optimizers", "other", {})
+    assert why in str(missing.value)
     with pytest.raises(PluginError, match="'two' from installed_1:plugin is broken: ") as raised:
         create_manager(strict=True)
     assert why in str(raised.value)

@@ -158,24 +158,3 @@ def test_names_and_defaults_are_those_of_the_paper():
     for kind in (Adam, AdamInside):
         optimizer = kind()
         assert (optimizer.lr, optimizer.beta1, optimizer.beta2, optimizer.epsilon) == (1e-3, 0.9, 0.999, 1e-8)
-
-
-@pytest.mark.oracle
-@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-6), (np.float64, 1e-12)])
-@pytest.mark.parametrize("epsilon", [1e-8, 0.1])
-def test_a_hundred_steps_are_those_of_pytorch(epsilon, dtype, tolerance):
-    torch = pytest.importorskip("torch", reason="needs the dependency group 'oracle'")
-    rng = np.random.default_rng(3)
-    params = Parameters.from_arrays({"a": rng.standard_normal((7, 5)), "b": rng.standard_normal(11)}, dtype)
-    theirs = [torch.tensor(array, requires_grad=True) for array in params.values()]
-    oracle = torch.optim.Adam(theirs, lr=1e-3, eps=epsilon)
-    ours = Adam(epsilon=epsilon)
-    state = ours.init(params)
-    for step in range(1, 101):
-        grads = params.like(rng.standard_normal(params.flat.size).astype(dtype))
-        for tensor, grad in zip(theirs, grads.values(), strict=True):
-            tensor.grad = torch.tensor(grad)
-        oracle.step()
-        ours.update(params, grads, state, step)
-    for tensor, array in zip(theirs, params.values(), strict=True):
-        np.testing.assert_allclose(array, tensor.detach().numpy(), rtol=tolerance, atol=tolerance)

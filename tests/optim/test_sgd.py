@@ -88,23 +88,3 @@ def test_an_lr_set_later_is_checked_too():
     optimizer = SGD()
     with pytest.raises(ValueError, match="not -1"):
         optimizer.lr = -1
-
-
-@pytest.mark.oracle
-@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-6), (np.float64, 1e-12)])
-@pytest.mark.parametrize("decay", [0.0, 0.05])
-def test_a_hundred_steps_are_those_of_pytorch(decay, dtype, tolerance):
-    torch = pytest.importorskip("torch", reason="needs the dependency group 'oracle'")
-    rng = np.random.default_rng(3)
-    params = Parameters.from_arrays({"a": rng.standard_normal((7, 5)), "b": rng.standard_normal(11)}, dtype)
-    theirs = [torch.tensor(array, requires_grad=True) for array in params.values()]
-    oracle = torch.optim.SGD(theirs, lr=0.1, weight_decay=decay)
-    ours = SGD(lr=0.1, weight_decay=decay)
-    for step in range(1, 101):
-        grads = params.like(rng.standard_normal(params.flat.size).astype(dtype))
-        for tensor, grad in zip(theirs, grads.values(), strict=True):
-            tensor.grad = torch.tensor(grad)
-        oracle.step()
-        ours.update(params, grads, {}, step)
-    for tensor, array in zip(theirs, params.values(), strict=True):
-        np.testing.assert_allclose(array, tensor.detach().numpy(), rtol=tolerance, atol=tolerance)

@@ -17,6 +17,7 @@ def test_a_run_says_what_it_is(make):
         assert (found.status, found.n_steps, found.n_epochs) == ("running", 40, 2)
         assert (found.first_bad_step, found.why) == (None, "")
         assert found.config["model"] == "small-cnn"
+        assert found.versions == {"numpy": "2.4"}
         assert found.attrs["batch_size"] == 150
         assert type(found.attrs["lr"]) is float
         assert list(found.plugins) == ["third-party"]

@@ -152,6 +152,27 @@ class HeavyBall(Optimizer):
         return 2 * (1 + self.momentum) / (curvature + self.weight_decay)
 
 
+@attrs.define(kw_only=True)
+class Switched(HeavyBall):
+    """Not a mistake: Nesterov's step, if it is asked for."""
+
+    nesterov: bool = False
+
+    def update(self, params, grads, state, step):
+        super().update(params, grads, state, step)
+        if self.nesterov:
+            self.look_ahead(params, grads, state)
+
+    def look_ahead(self, params, grads, state):
+        g = grads.flat + self.weight_decay * params.flat
+        params.flat[...] -= self.lr * (g + (self.momentum - 1) * state["v"])
+
+
+class RaisesWhereItIsSwitched(Switched):
+    def look_ahead(self, params, grads, state):
+        params.flat[...] -= self.lr * None
+
+
 class StaleVelocity(HeavyBall):
     def update(self, params, grads, state, step):
         g = grads.flat + self.weight_decay * params.flat
@@ -434,3 +455,57 @@ class WrongEdge(HeavyBall):
 
 class OtherDefaults(Adam):
     lr = attrs.field(default=0.01, validator=attrs.fields(Optimizer).lr.validator)
+
+
+class NoCurvature(HeavyBall):
+    """The edge for a curvature of 1."""
+
+    def stable_lr(self, curvature):
+        return 2 * (1 + self.momentum) / (1 + self.weight_decay)
+
+
+@attrs.define(kw_only=True)
+class RestsBelowMore(Adam):
+    def converging_lr(self, curvature):
+        return 1.1 * super().converging_lr(curvature)
+
+
+@attrs.define(kw_only=True)
+class RestsBelowLess(Adam):
+    def converging_lr(self, curvature):
+        return 0.9 * super().converging_lr(curvature)
+
+
+class OneInputForAll(SGD):
+    """The limit in mean square of a single axis, whatever the dimension."""
+
+    def mean_square_lr(self, curvature, dimension, batch_size):
+        return super().mean_square_lr(curvature, 1, batch_size)
+
+
+class WithoutTheOne(SGD):
+    """d + 1 is not d + 2."""
+
+    def mean_square_lr(self, curvature, dimension, batch_size):
+        return super().mean_square_lr(curvature, dimension + 1, batch_size)
+
+
+class StateOfAllTensors(SGD):
+    """No step depends on what is remembered for each tensor, but that depends on all gradients."""
+
+    def init(self, params):
+        return {f"norm.{name}": np.zeros(1, params.dtype) for name in params}
+
+    def update(self, params, grads, state, step):
+        super().update(params, grads, state, step)
+        for name in params:
+            state[f"norm.{name}"] += np.linalg.norm(grads.flat)
+
+
+class OneValueForEachTensor(StateOfAllTensors):
+    def init(self, params):
+        return {"norms": np.zeros(len(params), params.dtype)}
+
+    def update(self, params, grads, state, step):
+        SGD.update(self, params, grads, state, step)
+        state["norms"] += np.linalg.norm(grads.flat)

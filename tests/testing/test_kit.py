@@ -90,7 +90,8 @@ def test_sgd_is_linear_and_round():
     assert found["gradient-scale"].outcome == "fact"
     assert found["rotation"].figures["a_rotated_matrix"] < 1e-12
     assert found["closed-form"].outcome == "passed"
-    assert found["stable-lr"].figures["stable_lr"] == pytest.approx(2 / 1.1)
+    assert found["stable-lr"].figures["stable_lr"] == pytest.approx(2 / 3.1)
+    assert found["stable-lr"].why.endswith("times its stable_lr and mean_square_lr")
     assert found["state-size"].figures["values_per_parameter"] == 0
 
 
@@ -135,3 +136,9 @@ def test_numbers_of_layers_may_be_in_double_precision():
 
 def test_contract_comes_first():
     assert list(CHECKS)[: len(CONTRACT)] == list(CONTRACT)
+
+
+def test_where_adam_comes_to_rest_is_tried():
+    result = check(subject_of(Adam, beta1=0.5), "stable-lr")
+    assert (result.outcome, list(result.figures)) == ("passed", ["converging_lr"])
+    assert result.figures["converging_lr"] == pytest.approx(3 / 0.5 * 1e-8 / 3.0)

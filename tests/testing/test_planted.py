@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from optiscope.testing import check, check_all, subject_of
+from optiscope.testing import Subject, check, check_all, subject_of
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -44,7 +44,13 @@ CONTRACT = [
     (planted.NeedsAxes, "shapes", "without axes"),
     (planted.MeansOverEmpty, "shapes", "empty"),
     (planted.WrongSign, "quadratic", "at no lr"),
+    (planted.DoesNothing, "quadratic", "less than 5 % of the loss after 400 steps; the least is 100 %"),
     (planted.WrongEdge, "stable-lr", "does not diverge"),
+    (planted.NoCurvature, "stable-lr", "does not converge"),
+    (planted.RestsBelowMore, "stable-lr", "does not come to rest"),
+    (planted.RestsBelowLess, "stable-lr", "does not leave the minimum"),
+    (planted.OneInputForAll, "stable-lr", "does not fall in mean square"),
+    (planted.WithoutTheOne, "stable-lr", "does not grow in it"),
 ]
 
 FINGERPRINT = [
@@ -69,6 +75,7 @@ FINGERPRINT = [
     (planted.DecoupledWhereCoupledIsMeant, "fact", "decay is decoupled"),
     (planted.SumForMean, "warning", "a sum in the place of a mean"),
     (planted.RateInsideVelocity, "fact", "as they enter the velocity"),
+    (planted.DoesNothing, "fact", "at step 1 in 'matrix', where it does not move"),
 ]
 
 REFERENCES = [
@@ -100,17 +107,30 @@ def test_a_reference_is_left_at_a_step_and_in_a_tensor(kind, reference, words):
     assert re.search(words, result.why), result.why
 
 
+def test_what_raises_with_a_switch_turned_is_no_refusal():
+    known = {"switched": planted.Switched}
+    right, wrong = (
+        check(Subject(factory=kind, known=known, against="switched"), "against")
+        for kind in (planted.Switched, planted.RaisesWhereItIsSwitched)
+    )
+    assert (right.outcome, wrong.outcome) == ("passed", "failed")
+    assert "in 3 settings" in right.why
+    assert wrong.why.startswith("raises TypeError")
+
+
 def test_an_option_that_does_nothing_is_named():
     result = check(subject_of(planted.DecayForgotten), "option-effects")
     assert result.outcome == "warning"
     assert result.why.startswith("weight_decay has no effect")
     assert check(subject_of(planted.AdamW), "option-effects").outcome == "passed"
+    assert check(subject_of(planted.DoesNothing), "option-effects").why.startswith("lr and weight_decay have no effect")
 
 
-def test_a_global_norm_is_no_mistake():
+@pytest.mark.parametrize("kind", [planted.GlobalNorm, planted.StateOfAllTensors, planted.OneValueForEachTensor])
+def test_a_global_norm_is_no_mistake(kind):
     """But worth a look: whoever wrote no such method has shared something."""
     for name in ("independent", "not-finite"):
-        result = check(subject_of(planted.GlobalNorm), name)
+        result = check(subject_of(kind), name)
         assert (result.outcome, "global norm" in result.why) == ("warning", True)
 
 

@@ -1,6 +1,9 @@
 """Every optimizer is compared with PyTorch's of that name, or with its paper's formulas worked out by hand."""
 
 import math
+import statistics
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,109 +11,34 @@ import pytest
 from optiscope.hooks import create_manager
 from optiscope.params import Parameters
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from agreement import COUNTERPARTS, distance
+
 PLUGIN = "optiscope-optimizers"
 KINDS = {name: piece.factory for name, piece in create_manager().pieces("optimizers").items() if piece.plugin == PLUGIN}
 
-BETAS = {"beta1": 0.8, "beta2": 0.95, "epsilon": 1e-3}
-THEIR_BETAS = {"betas": (0.8, 0.95), "eps": 1e-3}
 
-# name, our options, the class in torch.optim, its options
-COUNTERPARTS = [
-    ("momentum", {"beta": 0.7}, "SGD", {"momentum": 0.7}),
-    ("nag-reformulated", {"beta": 0.7}, "SGD", {"momentum": 0.7, "nesterov": True}),
-    ("rmsprop", {"alpha": 0.9, "epsilon": 1e-3}, "RMSprop", {"alpha": 0.9, "eps": 1e-3}),
-    (
-        "rmsprop",
-        {"alpha": 0.9, "epsilon": 1e-3, "centred": True},
-        "RMSprop",
-        {"alpha": 0.9, "eps": 1e-3, "centered": True},
-    ),
-    ("rmsprop", {"alpha": 0.9, "momentum": 0.6}, "RMSprop", {"alpha": 0.9, "momentum": 0.6}),
-    (
-        "rmsprop",
-        {"alpha": 0.9, "epsilon": 1e-3, "centred": True, "momentum": 0.6},
-        "RMSprop",
-        {"alpha": 0.9, "eps": 1e-3, "centered": True, "momentum": 0.6},
-    ),
-    ("adagrad", {"initial": 0.2, "epsilon": 1e-3}, "Adagrad", {"initial_accumulator_value": 0.2, "eps": 1e-3}),
-    ("adadelta", {"rho": 0.8, "epsilon": 1e-4}, "Adadelta", {"rho": 0.8, "eps": 1e-4}),
-    ("amsgrad", BETAS, "Adam", {**THEIR_BETAS, "amsgrad": True}),
-    ("adamw", BETAS, "AdamW", THEIR_BETAS),
-    ("nadam", {**BETAS, "momentum_decay": 0.1}, "NAdam", {**THEIR_BETAS, "momentum_decay": 0.1}),
-    ("nadam", {**BETAS, "decoupled": True}, "NAdam", {**THEIR_BETAS, "decoupled_weight_decay": True}),
-    ("radam", BETAS, "RAdam", THEIR_BETAS),
-    ("radam", {**BETAS, "decoupled": True}, "RAdam", {**THEIR_BETAS, "decoupled_weight_decay": True}),
-    ("adamax", BETAS, "Adamax", THEIR_BETAS),
-    ("muon", {"momentum": 0.8}, "Muon", {"momentum": 0.8, "adjust_lr_fn": "match_rms_adamw"}),
-    (
-        "muon",
-        {"momentum": 0.8, "nesterov": False, "ns_steps": 3, "adjust_lr": "original"},
-        "Muon",
-        {"momentum": 0.8, "nesterov": False, "ns_steps": 3},
-    ),
-]
-STEPS = 200
-SHAPES = {"a": (7, 5), "b": (5, 7), "c": (6, 6)}
-
-
-@pytest.fixture
-def torch():
-    return pytest.importorskip("torch", reason="needs the dependency group 'oracle'")
-
-
-@pytest.fixture
-def double(torch):
-    """PyTorch keeps NAdam's product of momenta in its default type."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(before)
-
-
-def distance(torch, name, options, theirs, their_options, dtype):
-    """How far the two are apart after 200 steps, relative to how far they have gone."""
-    rng = np.random.default_rng(3)
-    params = Parameters.from_arrays({key: rng.standard_normal(shape) for key, shape in SHAPES.items()}, dtype)
-    start = params.copy()
-    # a matrix of ours is inputs by outputs, one of PyTorch's outputs by inputs
-    tensors = [torch.tensor(array.T.copy(), requires_grad=True) for array in params.values()]
-    ours = KINDS[name](lr=0.01, weight_decay=0.05, **options)
-    oracle = getattr(torch.optim, theirs)(tensors, lr=0.01, weight_decay=0.05, **their_options)
-    state = ours.init(params)
-    for step in range(1, STEPS + 1):
-        grads = params.like((0.3 + rng.standard_normal(params.flat.size)).astype(dtype))
-        for tensor, grad in zip(tensors, grads.values(), strict=True):
-            tensor.grad = torch.tensor(grad.T.copy())
-        oracle.step()
-        ours.update(params, grads, state, step)
-    flat = np.concatenate([tensor.detach().numpy().T.ravel() for tensor in tensors])
-    assert params.dtype == flat.dtype == dtype
-    return np.linalg.norm(params.flat - flat) / np.linalg.norm(flat), np.linalg.norm(flat - start.flat)
+@pytest.fixture(autouse=True)
+def oracle(request):
+    if request.node.get_closest_marker("oracle"):
+        pytest.importorskip("torch", reason="needs the dependency group 'oracle'")
 
 
 @pytest.mark.oracle
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-6), (np.float64, 1e-12)])
 @pytest.mark.parametrize("case", COUNTERPARTS, ids=lambda case: f"{case[0]}-{'-'.join(case[1])}")
-def test_two_hundred_steps_are_those_of_pytorch_in_float32(case, torch, monkeypatch):
-    monkeypatch.setattr(torch.Tensor, "bfloat16", lambda tensor: tensor.clone())  # in which Muon would iterate
-    apart, gone = distance(torch, *case, np.float32)
-    assert apart <= 1e-6
+def test_two_hundred_steps_are_those_of_pytorch(case, dtype, tolerance):
+    apart, gone = distance(*case, dtype)
+    assert apart <= tolerance
     assert gone > 0.1
 
 
 @pytest.mark.oracle
-@pytest.mark.usefixtures("double")
-@pytest.mark.parametrize("case", COUNTERPARTS, ids=lambda case: f"{case[0]}-{'-'.join(case[1])}")
-def test_two_hundred_steps_are_those_of_pytorch_in_float64(case, torch, monkeypatch):
-    monkeypatch.setattr(torch.Tensor, "bfloat16", lambda tensor: tensor.clone())
-    apart, _ = distance(torch, *case, np.float64)
-    assert apart <= 1e-12
-
-
-@pytest.mark.oracle
 @pytest.mark.parametrize("case", [case for case in COUNTERPARTS if case[0] == "muon"], ids=lambda case: str(case[1]))
-def test_muon_differs_from_pytorch_by_the_rounding_of_bfloat16(case, torch):
+def test_muon_differs_from_pytorch_by_the_rounding_of_bfloat16(case):
     """A number has 8 bits there, 0.4 %; the updates of 200 steps add up with random signs."""
-    apart, _ = distance(torch, *case, np.float32)
+    apart, _ = distance(*case, np.float32, half=True)
     assert 1e-5 < apart < 4e-3
 
 
@@ -167,7 +95,7 @@ def adan_by_hand(w, gradients, lr, beta1, beta2, beta3, epsilon, weight_decay):
     return result
 
 
-def hyadamc_by_hand(w, gradients, lr, beta1, beta2, freedom, friction, epsilon):
+def hyadamc_by_hand(w, gradients, lr, beta1, beta2, freedom, friction, epsilon, scale):
     d = len(w)
     w, m, v, before = list(w), [0.0] * d, [0.0] * d, [0.0] * d
     nu, total = freedom * d, beta1 / (1 - beta1)
@@ -177,10 +105,12 @@ def hyadamc_by_hand(w, gradients, lr, beta1, beta2, freedom, friction, epsilon):
         beta = total / (total + weight)
         total = total * (2 * beta1 - 1) / beta1 + weight
         length = longest - 2 * t * beta2**t / (1 - beta2**t)
+        jumps = [abs(b - g_i) for b, g_i in zip(before, g, strict=True)]
+        slope = friction * (statistics.variance(jumps) if d > 1 else 0) if scale else friction
         for i in range(d):
             m[i] = beta * m[i] + (1 - beta) * g[i]
             v[i] = beta2 * v[i] + (1 - beta2) * (g[i] - m[i]) ** 2
-            change = m[i] / (1 - beta1**t) / (1 + math.exp(-friction * abs(before[i] - g[i])))
+            change = m[i] / (1 - beta1**t) / (1 + math.exp(-slope * jumps[i]))
             if length > 4:
                 change *= math.sqrt(1 - beta2**t) / (math.sqrt(v[i]) + epsilon)
                 change *= math.sqrt((length - 4) / (longest - 4) * (length - 2) / (longest - 2) * longest / length)
@@ -190,29 +120,30 @@ def hyadamc_by_hand(w, gradients, lr, beta1, beta2, freedom, friction, epsilon):
     return w
 
 
-# name: options, which are none of the defaults, and the paper's formulas in plain floats
-BY_HAND = {
-    "nag": ({"lr": 0.1, "beta": 0.6, "weight_decay": 0.3}, nag_by_hand),
-    "sign-sgd": ({"lr": 0.25}, sign_sgd_by_hand),
-    "lion": ({"lr": 0.1, "beta1": 0.3, "beta2": 0.8, "weight_decay": 0.5}, lion_by_hand),
-    "lamb": ({"lr": 0.1, "beta1": 0.7, "beta2": 0.9, "epsilon": 0.1, "weight_decay": 0.5}, lamb_by_hand),
-    "adan": (
+HYADAMC = {"lr": 0.1, "beta1": 0.7, "beta2": 0.9, "freedom": 2.0, "friction": 1.5, "epsilon": 1e-3}
+
+# name, options, and the paper's formulas in plain floats
+BY_HAND = [
+    ("nag", {"lr": 0.1, "beta": 0.6, "weight_decay": 0.3}, nag_by_hand),
+    ("sign-sgd", {"lr": 0.25}, sign_sgd_by_hand),
+    ("lion", {"lr": 0.1, "beta1": 0.3, "beta2": 0.8, "weight_decay": 0.5}, lion_by_hand),
+    ("lamb", {"lr": 0.1, "beta1": 0.7, "beta2": 0.9, "epsilon": 0.1, "weight_decay": 0.5}, lamb_by_hand),
+    (
+        "adan",
         {"lr": 0.1, "beta1": 0.9, "beta2": 0.7, "beta3": 0.8, "epsilon": 0.1, "weight_decay": 0.5},
         adan_by_hand,
     ),
-    "hyadamc": (
-        {"lr": 0.1, "beta1": 0.7, "beta2": 0.9, "freedom": 2.0, "friction": 1.5, "epsilon": 1e-3},
-        hyadamc_by_hand,
-    ),
-}
+    ("hyadamc", {**HYADAMC, "scale": False}, hyadamc_by_hand),
+    ("hyadamc", {**HYADAMC, "scale": True}, hyadamc_by_hand),
+]
+NAMES_BY_HAND = {name for name, _, _ in BY_HAND}
 # two layers, the second of which begins at zero
 LAYERS = {"weight": [1.0, -2.0], "bias": [0.0]}
 GRADIENTS = [[3.0, -0.5, 1.0], [-1.0, 0.25, 2.0], [0.5, 4.0, -3.0], [2.0, 1.0, 0.1], [-0.3, 0.2, 5.0], [1.5, -2.5, 0.7]]
 
 
-@pytest.mark.parametrize("name", BY_HAND)
-def test_six_steps_by_hand(name):
-    options, by_hand = BY_HAND[name]
+@pytest.mark.parametrize(("name", "options", "by_hand"), BY_HAND)
+def test_six_steps_by_hand(name, options, by_hand):
     params = Parameters.from_arrays(LAYERS, np.float64)
     optimizer = KINDS[name](**options)
     state = optimizer.init(params)
@@ -227,13 +158,11 @@ def test_six_steps_by_hand(name):
 
 
 def test_every_optimizer_is_compared_with_something():
-    compared = {case[0] for case in COUNTERPARTS} | BY_HAND.keys()
-    assert KINDS.keys() == compared
+    assert KINDS.keys() <= {case[0] for case in COUNTERPARTS} | NAMES_BY_HAND
 
 
-@pytest.mark.parametrize("name", BY_HAND)
-def test_no_option_is_left_at_its_default(name):
-    options, _ = BY_HAND[name]
-    plain = KINDS[name]()
-    assert options.keys() == {field.name for field in plain.__attrs_attrs__}
-    assert all(value != getattr(plain, key) for key, value in options.items())
+@pytest.mark.parametrize("name", sorted(NAMES_BY_HAND))
+def test_every_option_is_off_its_default_in_some_case(name):
+    cases = [options for each, options, _ in BY_HAND if each == name]
+    for field in KINDS[name].__attrs_attrs__:
+        assert any(options[field.name] != field.default for options in cases)

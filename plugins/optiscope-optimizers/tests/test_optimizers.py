@@ -59,6 +59,7 @@ VARIANTS = [
     ("nadam", {"decoupled": True, "weight_decay": 0.1}),
     ("radam", {"decoupled": True, "weight_decay": 0.1, "beta2": 0.9}),
     ("hyadamc", {"beta2": 0.9}),
+    ("hyadamc", {"beta2": 0.9, "scale": True}),
     ("muon", {"adjust_lr": "original", "nesterov": False, "adamw_lr_ratio": 0.1}),
 ]
 
@@ -77,7 +78,7 @@ def test_state_has_the_dtype_of_the_parameters_or_is_a_few_numbers(name):
 
 NOT_BELOW_ZERO = {"weight_decay", "epsilon", "initial", "momentum_decay", "friction", "adamw_lr_ratio", "freedom"}
 RATES = {"beta", "beta1", "beta2", "beta3", "alpha", "rho", "momentum"}
-SWITCHES = {"centred", "decoupled", "nesterov"}
+SWITCHES = {"centred", "decoupled", "nesterov", "scale"}
 
 
 def bad_values(name):

@@ -1,10 +1,10 @@
 """Every class of torch.optim keeps optiscope's promises, and steps as PyTorch steps it."""
 
+import importlib.metadata
 import json
 import subprocess
 import sys
 
-import attrs
 import numpy as np
 import pytest
 
@@ -163,36 +163,6 @@ def test_what_an_update_raises_fails_the_run_with_its_sentence():
     assert "Muon only supports 2D parameters" in result.why
 
 
-class Sink:
-    """Keeps copies of the checkpoints of a run, and has it go on from one of them."""
-
-    path = None
-
-    def __init__(self, kept=None):
-        self.kept, self.checkpoints = kept, []
-
-    def keep(self, kept):
-        state = {name: array.copy() for name, array in kept.state.items()}
-        self.checkpoints.append(attrs.evolve(kept, params=kept.params.copy(), state=state, memory={}))
-
-    def ignore(self, *said):
-        pass
-
-    write_step = write_epoch = finish = close = ignore
-
-
-@pytest.mark.parametrize("name", ["torch:Adam", "torch:SGD", "torch:Adafactor", "torch:NAdam"])
-def test_a_run_that_is_taken_up_has_the_bits_of_one_that_was_not_interrupted(name):
-    options = {"synthetic": {"train": 48, "test": 20}, **({name: OPTIONS[name]} if name in OPTIONS else {})}
-    config = optiscope.RunConfig(optimizer=name, kernels="im2col", batch_size=16, steps=9, options=options)
-    whole = Sink()
-    expected = optiscope.train(config, open_sink=lambda *_: whole)
-    assert (expected.status, len(whole.checkpoints)) == ("completed", 2)
-    for kept in whole.checkpoints:
-        result = optiscope.train(config, open_sink=lambda *_, kept=kept: Sink(kept))
-        assert (result.digest, result.taken_up) == (expected.digest, kept.step)
-
-
 def test_several_threads_are_given_back():
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
@@ -221,3 +191,9 @@ def test_who_does_not_name_it_does_not_wait_for_pytorch():
     assert json.loads(last) == []
     states = {state["name"]: state for state in json.loads("\n".join(document))["plugins"]}
     assert (states["torch"]["state"], states["torch"]["registers"]) == ("active", ["optimizer torch:..."])
+
+
+def test_the_version_of_pytorch_is_among_those_of_a_run():
+    versions = create_manager().versions([("optimizers", "torch:SGD")])
+    assert versions["torch"] == importlib.metadata.version("torch")
+    assert versions.keys() == {"attrs", "numpy", "optiscope", "optiscope-torch", "torch"}

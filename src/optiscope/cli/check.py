@@ -74,8 +74,11 @@ def check(
         )
         return 1 if failed else 0
     table = tables.plain_table("check", "result", "why")
+    said: dict[str, str] = {}
     for result in results:
-        table.add_row(result.name, Text(result.outcome, style=STYLES[result.outcome]), result.why)
+        first = said.setdefault(result.why, result.name)
+        why = result.why if first == result.name else f"as {first}"
+        table.add_row(result.name, Text(result.outcome, style=STYLES[result.outcome]), why)
     warned = sum(result.outcome == "warning" for result in results)
     console.show(console.stdout(), table)
     console.show(console.stderr(), f"{len(results)} checks of {name}: {len(failed)} failed, {warned} to look at")

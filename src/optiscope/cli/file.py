@@ -47,6 +47,7 @@ def info(
             **{name: config[name] for name in ("optimizer", "batch_size", "lr", "seed", "model", "data")},
             **{name: config["config"].get(name, "") for name in ("kernels", "threads")},
             "blas": dict(config.get("blas", {})),
+            "versions": run.versions,
             "wall_time": wall_time if math.isfinite(wall_time) else None,
             "observer_time": run.observer_time,
             "signals": {
@@ -62,6 +63,7 @@ def info(
     signals = {f"signals of {name}": ", ".join(names) for name, names in facts.pop("signals").items()}
     blas, order = facts["blas"], ("name", "version", "architecture", "threads")
     facts["blas"] = ", ".join(f"{name} {blas[name]}" for name in order if blas.get(name))
+    facts["versions"] = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
     rows = [row.words for row in observer_rows([(facts.pop("observer_time"), facts["wall_time"] or 0.0)])]
     times = {f"time of {name}": f"{took}, {share} of the run" for name, took, share in rows}
     if facts["status"] == "running" and not facts["writer"]:

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).with_name("templates")
 
 TRY = {
-    "optimizer": "optiscope characterize --optimizers {name}",
-    "recorder": "optiscope characterize",
-    "analyzer": "optiscope label OUT",
-    "executor": "optiscope characterize --executor {name}",
+    "optimizer": ("optiscope check {name}", "optiscope characterize --optimizers {name}"),
+    "recorder": ("optiscope characterize",),
+    "analyzer": ("optiscope label OUT",),
+    "executor": ("optiscope characterize --executor {name}",),
 }
 """How a piece of each kind is put to use."""
 
@@ -65,14 +65,11 @@ def package_files(name: str, kind: str) -> dict[str, str]:
     return {path: _filled(template, words) for path, template in files.items()}
 
 
-def what_next(folder: str, name: str, kind: str) -> list[str]:
-    """Return the commands that install the new package in `folder`, test it, show it and use it."""
-    return [
-        f"python -m pip install -e {folder} pytest",
-        f"python -m pytest {folder}",
-        "optiscope plugins",
-        TRY[kind].format(name=name),
-    ]
+def what_next(folder: str, name: str, kind: str, uv: bool = False) -> list[str]:
+    """Return the commands, with `uv` its own, that install the new package in `folder`, test it, show it and use it."""
+    install, run = ("uv pip install", "uv run ") if uv else ("python -m pip install", "")
+    follow = (f"python -m pytest {folder}", "optiscope plugins", *(command.format(name=name) for command in TRY[kind]))
+    return [f"{install} -e {folder} pytest", *(f"{run}{command}" for command in follow)]
 
 
 def _filled(template: str, words: dict[str, str]) -> str:

@@ -73,6 +73,7 @@ def new(
       optiscope plugins new my-optimizer
       optiscope plugins new my-signal --kind recorder
     """
+    import os
     from pathlib import Path
 
     from optiscope.cli import console
@@ -84,7 +85,9 @@ def new(
         check_name(name, create_manager().plugins)
     write_folder(Path(name), package_files(name, kind))
     console.show(console.stdout(), name)
-    console.show(console.stderr(), "What next:", *(f"  {line}" for line in what_next(name, name, kind)))
+    by_uv = "UV" in os.environ  # which sets it for what it runs, and makes environments without pip
+    lines = what_next(name, name, kind, by_uv)
+    console.show(console.stderr(), "What next:", *(f"  {line}" for line in lines))
 
 
 def _shown(state: PluginState) -> Iterator[RenderableType]:

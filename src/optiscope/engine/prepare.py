@@ -14,7 +14,7 @@ import attrs
 import numpy as np
 
 import optiscope
-from optiscope.autograd.kernels import AUTO, FASTEST
+from optiscope.autograd.kernels import AUTO, COMPILED, FASTEST
 from optiscope.autograd.kernels import resolve as resolve_kernels
 from optiscope.config import Common, RunConfig
 from optiscope.data import Batches, Images, child, from_folder
@@ -22,7 +22,7 @@ from optiscope.engine import blas
 from optiscope.engine.blame import blamed
 from optiscope.engine.identity import run_id
 from optiscope.errors import UsageError, unknown
-from optiscope.hooks import KINDS, PluginHost, create_manager, options_of
+from optiscope.hooks import KINDS, PluginHost, create_manager, options_of, packages
 from optiscope.nn import Model, Samples
 from optiscope.optim import Optimizer
 from optiscope.records import Recorder, RunInfo, Signal, thinned
@@ -250,6 +250,23 @@ def _describe(
         * (config.batch_size if config.reduction == "sum" else 1),
         config=attrs.asdict(config),
         plugins=host.active,
-        versions={"optiscope": optiscope.__version__, "numpy": np.__version__, "python": platform.python_version()},
+        versions=_versions(config, host),
         blas=blas.in_use(),
     )
+
+
+def _versions(config: RunConfig, host: PluginHost) -> dict[str, str]:
+    """Return the versions that the bits of the run depend on, by package."""
+    pieces = {
+        "optimizers": config.optimizer,
+        "models": config.model,
+        "schedules": config.schedule,
+        "datasets": config.data,
+    }
+    return {
+        **host.versions(pieces.items()),
+        **(packages.versions([COMPILED]) if config.kernels == COMPILED else {}),
+        "optiscope": optiscope.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }

@@ -28,6 +28,7 @@ import pluggy
 
 from optiscope.errors import PluginError, unknown
 from optiscope.hooks.markers import PROJECT
+from optiscope.hooks.packages import imported, stated
 
 State = Literal["active", "blocked", "broken"]
 
@@ -51,12 +52,13 @@ class PluginState:
 
 @attrs.frozen(kw_only=True)
 class Candidate:
-    """A plugin before it is loaded."""
+    """A plugin before it is loaded; `packages` names the one that brings it, or those that a single file imports."""
 
     name: str
     version: str
     origin: str
     load: Callable[[], Any]
+    packages: tuple[str, ...] = ()
 
     def state(self, state: State, why: str = "") -> PluginState:
         """Return what became of it."""
@@ -70,16 +72,11 @@ def entry_points() -> Iterator[Candidate]:
         dist = entry.dist
         yield Candidate(
             name=entry.name,
-            version=_stated(dist, "Version"),
-            origin=f"{_stated(dist, 'Name')} ({entry.value})" if dist else entry.value,
+            version=stated(dist, "Version"),
+            origin=f"{stated(dist, 'Name')} ({entry.value})" if dist else entry.value,
             load=entry.load,
+            packages=(stated(dist, "Name"),) if dist else (),
         )
-
-
-def _stated(dist: importlib.metadata.Distribution | None, field: str) -> str:
-    """Return what a package says of itself; "unknown" of one that was removed by half, and has no metadata."""
-    told = dist.metadata if dist else None
-    return told[field] if told and field in told else "unknown"
 
 
 def disabled() -> frozenset[str]:
@@ -104,7 +101,7 @@ def from_file(path: str) -> Candidate:
         return _run_module(file, source)
 
     version = "unknown" if source is None else hashlib.sha256(source).hexdigest()[:12]
-    return Candidate(name=file.stem, version=version, origin=path, load=load)
+    return Candidate(name=file.stem, version=version, origin=path, load=load, packages=imported(source or b""))
 
 
 class _Loader(importlib.machinery.SourceFileLoader):

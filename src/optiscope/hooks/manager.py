@@ -9,6 +9,7 @@ broken from the start, and nothing of it runs.
     host.find("optimizers", "torch:Adam") the Piece of a name, be it a member of a family; None if there is none
     host.check("optimizers", "adam", {})  that there is such a piece, and that it takes these options
     host.build("optimizers", "adam", {})  an instance, options checked
+    host.versions([("optimizers", "adam")])   of the packages that these pieces run on
     host.notify("on_step", spent, ...)    call a lifecycle hook; the plugin that raises is named, the time told
     host.notify_all("on_run_end", ...)    reaches every plugin whatever one raises
 """
@@ -26,7 +27,7 @@ import attrs
 import pluggy
 
 from optiscope.errors import PluginError, UsageError, told, unknown
-from optiscope.hooks import discovery, specs
+from optiscope.hooks import discovery, packages, specs
 from optiscope.hooks.discovery import Candidate, PluginState
 from optiscope.hooks.markers import PROJECT
 from optiscope.records import PluginInfo
@@ -92,6 +93,7 @@ class PluginHost:
         self._states: list[PluginState] = []
         self._pieces: dict[str, dict[str, Piece]] = {kind: {} for kind in KINDS}
         self._loaded: dict[tuple[str, str], dict[str, Piece]] = {}
+        self._packages: dict[str, tuple[str, ...]] = {}
         self._clash = ""
 
     @property
@@ -141,6 +143,11 @@ class PluginHost:
     def build(self, kind: str, name: str, options: Mapping[str, Any]) -> Any:
         """Return an instance of the piece called `name`; UsageError for an unknown name or a refused option."""
         return _make(name, self._factory(kind, name, options), options)
+
+    def versions(self, pieces: Iterable[tuple[str, str]]) -> dict[str, str]:
+        """Return name -> version of the packages that `pieces`, a kind and a name each, come with and run on."""
+        plugins = {piece.plugin for kind, name in pieces if (piece := self.find(kind, name))}
+        return packages.versions(name for plugin in plugins for name in self._packages.get(plugin, ()))
 
     def notify(self, hook: str, spent: Callable[[str, float], None] | None = None, /, **arguments: Any) -> None:
         """Call a lifecycle hook; what a plugin raises becomes a PluginError that names it.
@@ -192,7 +199,11 @@ class PluginHost:
 
     def _unknown(self, kind: str, name: str) -> UsageError:
         error = unknown(KINDS[kind], name, self._members(kind, name) or self._pieces[kind])
-        missing = [f"{state.name} {MISSING[state.state]}" for state in self._states if state.state in MISSING]
+        missing = [
+            f"{state.name} {MISSING[state.state]}{f', {state.why}' if state.state == 'broken' else ''}"
+            for state in self._states
+            if state.state in MISSING
+        ]
         return UsageError(f"{error} (and {', '.join(missing)}: see optiscope plugins)") if missing else error
 
     def _members(self, kind: str, name: str) -> dict[str, Piece]:
@@ -244,6 +255,7 @@ class PluginHost:
             if clash:
                 self._clash = self._clash or why
         self._states.append(candidate.state(state, why))
+        self._packages.setdefault(candidate.name, candidate.packages)
 
     def _admit(self, candidate: Candidate) -> None:
         """Register a plugin and take in its pieces; raises what is wrong with it, and then nothing of it stays."""

@@ -77,9 +77,10 @@ class Plugins(Mapping[str, Rows]):
 class Run:
     """One run file, open for reading; made by `open_run`. A context manager.
 
-    `path`, `run_id`, `attrs` (those of the root), `config` (what was asked for, a dict), `status`, `n_steps`,
-    `n_epochs`, `first_bad_step` (None where there is none, or while the run lives), `why`. `steps`, `probe`,
-    `epochs` and `plugins[recorder]` map names to read-only arrays, and `observer_time` names of observers to seconds.
+    `path`, `run_id`, `attrs` (those of the root), `config` (what was asked for, a dict), `versions` (of packages, a
+    dict), `status`, `n_steps`, `n_epochs`, `first_bad_step` (None where there is none, or while the run lives), `why`.
+    `steps`, `probe`, `epochs` and `plugins[recorder]` map names to read-only arrays, and `observer_time` names of
+    observers to seconds.
     `h5` is the h5py file underneath.
     """
 
@@ -113,6 +114,12 @@ class Run:
         with guard.reading(self.path):
             config: dict[str, Any] = dict(json.loads(self.attrs["config_json"], parse_constant=str))
             return config
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """The packages that the run was made with, by name."""
+        with guard.reading(self.path):
+            return dict(json.loads(self.attrs.get("versions_json", "{}")))
 
     @property
     def first_bad_step(self) -> int | None:

@@ -21,6 +21,7 @@ from optiscope.testing.result import CheckFailed, Result, fact, passed, warned
 from optiscope.testing.roles import aligned
 from optiscope.testing.sequence import EQUAL, STEPS, compare
 from optiscope.testing.subject import Subject, options_now
+from optiscope.testing.theory import CURVATURE, FORMS
 
 
 def equals_reference(subject: Subject) -> Result:
@@ -77,7 +78,8 @@ def _axes_apart(family: Family, mine: Values | None, theirs: Values, name: str) 
     return f": {'; '.join(texts)}" if texts else ""
 
 
-CLOSED_FORMS = ("stable_lr", "frozen_stable_lr")
+CLOSED_FORMS = {**{name: form.arguments for name, form in FORMS.items()}, "frozen_stable_lr": (CURVATURE,)}
+"""What is compared besides the steps, and the arguments with which it is."""
 
 
 def _loose_ends(subject: Subject, reference: Subject, tested: Sequence[Setting]) -> list[str]:
@@ -100,11 +102,11 @@ def _loose_ends(subject: Subject, reference: Subject, tested: Sequence[Setting])
 def _forms_apart(mine: Optimizer, theirs: Optimizer, name: str) -> list[str]:
     """Return the closed forms that both claim to have and that differ."""
     found = []
-    for form in CLOSED_FORMS:
+    for form, arguments in CLOSED_FORMS.items():
         if _claims(mine, form) and _claims(theirs, form):
-            values = getattr(mine, form)(3.0), getattr(theirs, form)(3.0)
+            values = getattr(mine, form)(*arguments), getattr(theirs, form)(*arguments)
             if values[0] != values[1] and (None in values or not math.isclose(*values)):
-                found.append(f"{form}(3) is {values[0]}, and in {name} {values[1]}")
+                found.append(f"{form}({', '.join(map(short, arguments))}) is {values[0]}, and in {name} {values[1]}")
     return found
 
 

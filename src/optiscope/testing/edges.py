@@ -13,9 +13,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from optiscope.errors import OptiscopeError
+from optiscope.errors import OptiscopeError, told
 from optiscope.optim import State
-from optiscope.params import Parameters
+from optiscope.params import Array, Parameters
 from optiscope.testing.drive import SHAPES, STEPS, arrays_of, deviation, fresh, go, gradients, same, start, words
 from optiscope.testing.result import CheckFailed, Result, passed, warned
 from optiscope.testing.roles import DECAY_RATES, role_of
@@ -91,14 +91,27 @@ def reach_of(subject: Subject) -> Reach:
     (plain, plain_state), (whole, whole_state), (one, _) = (
         _ended(subject, change) for change in (None, changed(False), changed(True))
     )
-    untouched = [(plain[name], whole[name]) for name in SHAPES if name != TOUCHED]
     behind = int(np.prod(SHAPES[TOUCHED]))
-    for name, array in arrays_of(plain_state).items():
-        if array.size == plain.flat.size:  # a step may show no more of it than a sign
-            untouched.append((array.reshape(-1)[behind:], arrays_of(whole_state)[name].reshape(-1)[behind:]))
-    if any(before.tobytes() != after.tobytes() for before, after in untouched):
+    before, after = _others(plain, plain_state, behind), _others(whole, whole_state, behind)
+    if any(array.tobytes() != after[name].tobytes() for name, array in before.items()):
         return "all"
     return "element" if plain[TOUCHED].flat[1:].tobytes() == one[TOUCHED].flat[1:].tobytes() else "tensor"
+
+
+def _others(params: Parameters, state: State, begin: int) -> dict[str, Array]:
+    """Return what is not of the first `begin` elements, by what it is: a step may show no more of state than a sign.
+
+    State that belongs to a tensor has its name at the end, or is one value for each tensor.
+    """
+    found = {"parameters": params.flat[begin:]}
+    for name, array in arrays_of(state).items():
+        if array.size == params.flat.size:
+            found[f"state '{name}'"] = array.reshape(-1)[begin:]
+        elif array.shape == (len(SHAPES),):
+            found[f"state '{name}'"] = array[1:]
+        elif any(name.endswith(f".{tensor}") for tensor in SHAPES if tensor != TOUCHED):
+            found[f"state '{name}'"] = array
+    return found
 
 
 def _ended(subject: Subject, change: Callable[[Parameters], None] | None = None) -> tuple[Parameters, State]:
@@ -134,10 +147,15 @@ def _check_equal_parts(subject: Subject) -> None:
 def _check_equal_rows(subject: Subject) -> None:
     optimizer = subject.make()
     row, _ = start(optimizer, np.float64, {"row": (ROWS,)})
-    params = Parameters.from_arrays({"w": np.tile(row["row"], (ROWS, 1))}, np.float64)
+
+    def matrix(values: Array) -> Parameters:
+        """A long tensor that does not stand first: its blocks do not begin where those of all parameters do."""
+        return Parameters.from_arrays({"first": values[:5], "w": np.tile(values, (ROWS, 1))}, np.float64)
+
+    params = matrix(row["row"])
     state, before = optimizer.init(params), params.copy()
     for step, gradient in enumerate(gradients(row, 2), 1):
-        optimizer.update(params, params.like(np.tile(gradient["row"], ROWS)), state, step)
+        optimizer.update(params, matrix(gradient["row"]), state, step)
     w = params["w"]
     off = deviation(np.broadcast_to(w[0], w.shape), w, before["w"])
     if off > ROUNDING:
@@ -191,12 +209,8 @@ def not_finite(subject: Subject) -> Result:
 
 def _spread(params: Parameters, state: State, reach: Reach) -> str:
     """Return what else is not finite: other tensors of params and state, and other elements where those go alone."""
-    first = SHAPES[TOUCHED]
-    begin = 1 if reach == "element" else int(np.prod(first))
-    views = {"parameters": params.flat}
-    arrays = arrays_of(state).items()
-    views |= {f"state '{name}'": array.reshape(-1) for name, array in arrays if array.size == params.flat.size}
-    reached = [name for name, flat in views.items() if not _finite(flat[begin:])]
+    begin = 1 if reach == "element" else int(np.prod(SHAPES[TOUCHED]))
+    reached = [name for name, array in _others(params, state, begin).items() if not _finite(array)]
     return f"untouched {words(reached)}" if reached else ""
 
 
@@ -215,7 +229,7 @@ def shapes(subject: Subject) -> Result:
                 params, state = start(optimizer, dtype, layout)
                 go(optimizer, params, state, gradients(params))
             except Exception as error:
-                raise CheckFailed(f"{what} {tuple(layout.values())} raises {type(error).__name__}: {error}") from error
+                raise CheckFailed(f"{what} {tuple(layout.values())} raises {told(error)}") from error
             if not np.isfinite(params.flat).all():
                 raise CheckFailed(f"{what} {tuple(layout.values())} gives parameters that are not finite")
         _check_part(subject, dtype)
@@ -263,7 +277,7 @@ def _wrong(name: str, value: Any) -> list[Any]:
     if isinstance(value, bool):
         return []
     if isinstance(value, float):
-        return [np.nan, -1.0] + ([1.5] if role_of(name) in DECAY_RATES else [])
+        return [np.nan, np.inf, -1.0] + ([1.0] if role_of(name) in DECAY_RATES else [])
     return [-1] if isinstance(value, int) else ["no such value"] if isinstance(value, str) else []
 
 

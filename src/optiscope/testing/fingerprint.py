@@ -95,8 +95,9 @@ def _moved(value: Any, from_zero: float = 0.1) -> Any:
 
 
 def _taken(subject: Subject, changes: Options) -> bool:
+    """Say whether an instance can be made; if its update then raises, that is no refusal."""
     try:
-        path(subject.make(**changes), 1)
+        subject.make(**changes)
     except (ValueError, TypeError):
         return False
     return True
@@ -240,7 +241,7 @@ def option_effects(subject: Subject) -> Result:
         and np.array_equal(path(subject.make(**{**moved.options, name: given[name]})), moved.path, equal_nan=True)
     ]
     if idle:
-        return warned(f"{words(idle)} has no effect (with {moved.what})")
+        return warned(f"{words(idle)} {'have' if len(idle) > 1 else 'has'} no effect (with {moved.what})")
     return passed("every number among the options has an effect" if numbers_given else "no option is a number")
 
 
@@ -279,8 +280,8 @@ def departure(label: str, apart: Sequence[Apart], tested: Sequence[Setting]) -> 
     for one, where in zip(tested, apart, strict=True):
         if where.step is not None:
             when = f" with {one.what}" if one.what else ""
-            share = f"{where.by:.2g} of that step's length"
-            return f"leaves {label}{when} at step {where.step} in '{where.tensor}', by {share}"
+            by = f"by {where.by:.2g} of that step's length" if np.isfinite(where.by) else "where it does not move"
+            return f"leaves {label}{when} at step {where.step} in '{where.tensor}', {by}"
     return ""
 
 

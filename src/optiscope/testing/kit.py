@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from optiscope.errors import UsageError, told, unknown
 from optiscope.optim import Optimizer
-from optiscope.testing import against, behaviour, contract, edges, facts
+from optiscope.testing import against, behaviour, contract, edges, facts, theory
 from optiscope.testing import fingerprint as compared
 from optiscope.testing.drive import quiet
 from optiscope.testing.result import CheckFailed, Result
@@ -54,8 +54,8 @@ CHECKS: dict[str, Check] = {
     "quadratic": partial(behaviour.descends, behaviour.quadratic),
     "rosenbrock": partial(behaviour.descends, behaviour.rosenbrock),
     "logistic": partial(behaviour.descends, behaviour.logistic),
-    "stable-lr": behaviour.stable_lr,
-    "closed-form": behaviour.trajectory,
+    "stable-lr": theory.closed_limits,
+    "closed-form": theory.trajectory,
     "option-effects": compared.option_effects,
     "gradient-scale": facts.gradient_scale,
     "permutation": facts.permutation,
