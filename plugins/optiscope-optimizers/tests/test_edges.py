@@ -68,7 +68,6 @@ def test_the_edge_with_a_frozen_preconditioner(name):
 CONVERGING = {
     "rmsprop": {"alpha": 0.9, "momentum": 0.6, "weight_decay": 0.5},
     "adamw": {"beta2": 0.9, "weight_decay": 0.1},
-    "nadam": {"beta2": 0.9, "momentum_decay": 1e4, "weight_decay": 0.5},
 }
 
 
@@ -80,11 +79,6 @@ def test_live_runs_come_to_rest_below_the_edge_of_the_smallest_preconditioner_an
     assert far(HOST.build("optimizers", name, {**options, "lr": 0.97 * edge}), 4.0, 2000) < 1e-6
     assert 1e-4 < far(HOST.build("optimizers", name, {**options, "lr": 1.03 * edge}), 4.0, 2000) < 1e3
     assert HOST.build("optimizers", name, {**options, "epsilon": 0.0}).converging_lr(4.0) is None
-
-
-def test_a_decoupled_decay_has_no_edge_that_nadam_knows():
-    options = {"weight_decay": 0.5, "decoupled": True}
-    assert HOST.build("optimizers", "nadam", options).converging_lr(4.0) is None
 
 
 @pytest.mark.parametrize("name", sorted(name for name in HOST.pieces("optimizers") if name not in CLOSED_FORMS))

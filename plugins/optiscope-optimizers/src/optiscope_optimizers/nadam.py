@@ -68,12 +68,3 @@ class NAdam(Adam):
     def frozen_stable_lr(self, preconditioned: float) -> float:
         """Return (2 + 2 b1) / ((1 - b1)(1 + 2 b1) s), the edge with P held fixed, s = L / P, once mu_t is b1."""
         return super().frozen_stable_lr(preconditioned) / (1 + 2 * self.beta1)
-
-    def converging_lr(self, curvature: float) -> float | None:
-        """Return the frozen edge at P = e, as for Adam, which a run meets once mu_t is b1.
-
-        None where e is zero, and with a decoupled decay, whose edge is another.
-        """
-        if not self.epsilon or (self.decoupled and self.weight_decay):
-            return None
-        return self.frozen_stable_lr((curvature + self.weight_decay) / self.epsilon)
