@@ -185,13 +185,8 @@ class _Search:
         low, high = settings.between or (base.info.lr / FARTHEST, base.info.lr * FARTHEST)
         self._limits = (low, high)
         self._start = math.sqrt(low * high) if settings.between else base.info.lr
-        self._closed_form: float | None = None
         with blamed(host, "models", base.config.model):
             self._floor = base.model.noise_floor(base.info.batch_size)
-        if base.config.schedule == "constant":
-            with blamed(host, "optimizers", base.config.optimizer):
-                optimizer, batch_size, reduction = base.optimizer, base.config.batch_size, base.config.reduction
-                self._closed_form = base.model.stable_lr(optimizer, batch_size, reduction)
 
     def next_runs(self) -> list[Prepared]:
         """Return the runs of the next round; none at the end of the search."""
@@ -223,7 +218,7 @@ class _Search:
             lr_5_percent=boundary.lr_5_percent,
             runs=len(self._made),
             undecided=sum(trial.outcome == "undecided" for trial in self._trials()),
-            closed_form=self._closed_form,
+            closed_form=info.stable_lr,
             judged_by="verdict" if self._floor is None else f"decay {RULE}",
             why=self._why(boundary),
             evidence=tuple(self._made),
