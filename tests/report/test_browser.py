@@ -1,63 +1,69 @@
-"""The page in a browser: nothing complains, nothing runs, and a phone does not scroll sideways."""
+"""The pages in a browser: nothing complains, nothing runs, and a phone does not scroll sideways.
+
+One browser looks at everything at once, because starting it costs seconds: at each page inside frames of a phone's and
+of a desk's width (a window cannot be made that narrow), and at a page that complains, to see that it would be heard.
+"""
 
 import html
+import json
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from optiscope.report import write_report
+from optiscope.report import write_card, write_report
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 QUIET = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync")
 OFFLINE = ("--disable-background-networking", "--disable-component-update", "--enable-logging=stderr")
+WIDTHS = (320, 390, 1280)
+LOUD = "<script>console.error('heard')</script>"
+MEASURE = (
+    "const inner = this.contentDocument.documentElement;"
+    "const frames = document.querySelectorAll('iframe');"
+    "this.dataset.found = `${inner.clientWidth} ${inner.scrollWidth} ${inner.querySelectorAll('script').length}`;"
+    "document.title = JSON.stringify([...frames].map(frame => frame.dataset.found || ''))"
+)
 
-Browse = Callable[[Path], subprocess.CompletedProcess[str]]
 
-
-@pytest.fixture
-def browse(tmp_path: Path) -> Browse:
+@pytest.fixture(scope="module")
+def seen(study: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[list[int]], list[str]]:
+    """Return width, scroll width and scripts of each page at each width, and what the console said."""
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
         pytest.skip("needs Chromium")
-
-    def load(page: Path) -> subprocess.CompletedProcess[str]:
-        profile = f"--user-data-dir={tmp_path / 'profile'}"
-        command = [program, *QUIET, *OFFLINE, profile, "--virtual-time-budget=5000", "--dump-dom", page.as_uri()]
-        return subprocess.run(command, capture_output=True, text=True, timeout=90, check=True)
-
-    return load
-
-
-def console(done: subprocess.CompletedProcess[str]) -> list[str]:
-    return [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-
-
-def test_the_console_stays_silent(browse: Browse, study: Path, tmp_path: Path) -> None:
-    loud = tmp_path / "loud.html"
-    loud.write_text("<script>console.error('heard')</script>")
-    assert any("heard" in line for line in console(browse(loud)))
-    done = browse(write_report(study))
-    assert console(done) == []
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in done.stdout
+    folder = tmp_path_factory.mktemp("browser")
+    pages = [write_report(study), write_card(study, "adam"), write_card(study, "<script>alert(1)</script> $x_1$")]
+    texts = [page.read_text(encoding="utf-8") for page in pages]
+    frames = [
+        f'<iframe style="width:{width}px;height:800px" srcdoc="{html.escape(text)}" onload="{MEASURE}"></iframe>'
+        for text in texts
+        for width in WIDTHS
+    ]
+    page = folder / "frames.html"
+    page.write_text("".join((*frames, LOUD)), encoding="utf-8")
+    profile = f"--user-data-dir={folder / 'profile'}"
+    command = [program, *QUIET, *OFFLINE, profile, "--virtual-time-budget=5000", "--dump-dom", page.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=True)
+    title = re.search(r"<title>(\[.*?\])</title>", done.stdout)
+    assert title, "the frames were not measured"
+    found = [[int(number) for number in words.split()] for words in json.loads(html.unescape(title[1]))]
+    return found, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 
 
-@pytest.mark.parametrize("width", [320, 390, 1280])
-def test_nothing_overflows_sideways(browse: Browse, study: Path, tmp_path: Path, width: int) -> None:
-    """Measured inside a frame of the phone's width, because a window cannot be made that narrow."""
-    page = write_report(study).read_text(encoding="utf-8")
-    frame = tmp_path / "frame.html"
-    frame.write_text(
-        f'<iframe style="width:{width}px;height:800px;border:0" srcdoc="{html.escape(page)}" onload="'
-        "const inner = this.contentDocument.documentElement;"
-        'document.title = `${inner.clientWidth} ${inner.scrollWidth}`"></iframe>',
-        encoding="utf-8",
-    )
-    title = re.search(r"<title>(\d+) (\d+)</title>", browse(frame).stdout)
-    assert title, "the frame was not measured"
-    client, scroll = map(int, title.groups())
-    assert width - 20 <= client <= width
-    assert scroll <= client
+def test_only_what_complains_is_heard(seen: tuple[list[list[int]], list[str]]) -> None:
+    (line,) = seen[1]
+    assert "heard" in line
+
+
+def test_names_run_nothing(seen: tuple[list[list[int]], list[str]]) -> None:
+    assert [scripts for _, _, scripts in seen[0]] == [0] * len(seen[0])
+
+
+def test_nothing_overflows_sideways(seen: tuple[list[list[int]], list[str]]) -> None:
+    assert len(seen[0]) == 3 * len(WIDTHS)
+    for (client, scroll, _), width in zip(seen[0], 3 * WIDTHS, strict=True):
+        assert width - 20 <= client <= width
+        assert scroll <= client
