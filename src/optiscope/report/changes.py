@@ -36,7 +36,7 @@ from optiscope.report.tables import number, verdict_rows
 LEVEL = 0.05
 Kind = Literal["regression", "improvement", "changed", "moved", "same"]
 FIXED = ("optimizer", "batch_size", "lr", "reduction", "model", "data")
-FACTS = ("steps", "steps_per_epoch", "train_samples", "data_digest")
+FACTS = ("model_options", "steps", "steps_per_epoch", "train_samples", "data_digest")
 ASKED = ("order", "schedule", "kernels", "threads")
 
 
