@@ -101,8 +101,9 @@ class RunInfo:
     are complete: defaults filled in. `parameters` gives name and shape in order. `outputs` is K, the width of the
     model's output signal, whose name is `output` ("logits"; "coordinates" for a quadratic). `minimum` is the least
     expected loss where it is known, and `gradient_noise` the root mean square norm of what chance adds there to the
-    gradient that is back-propagated. `blas` is NumPy's linear algebra library as the run uses it: name, version,
-    architecture and threads, as far as they are known.
+    gradient that is back-propagated. `stable_lr` is the largest stable learning rate by theory, None where it does not
+    say or a schedule changes the learning rate. `blas` is NumPy's linear algebra library as the run uses it: name,
+    version, architecture and threads, as far as they are known.
     """
 
     run_id: str
@@ -129,6 +130,7 @@ class RunInfo:
     config: Mapping[str, Any]
     minimum: float | None = None
     gradient_noise: float = 0.0
+    stable_lr: float | None = None
     plugins: tuple[PluginInfo, ...] = ()
     versions: Mapping[str, str] = attrs.field(factory=dict)
     blas: Mapping[str, str | int] = attrs.field(factory=dict)

@@ -1,9 +1,19 @@
+import itertools
 import math
 
 import numpy as np
 import pytest
 
-from optiscope.analysis import beta_cdf, beta_quantile, fewest_deciding, jeffreys, median_interval
+from optiscope.analysis import (
+    beta_cdf,
+    beta_quantile,
+    fewest_deciding,
+    jeffreys,
+    mean_interval,
+    median_interval,
+    rise_interval,
+    rise_p_value,
+)
 
 
 @pytest.mark.parametrize("x", [0.001, 0.2, 0.5, 0.77, 0.999])
@@ -75,3 +85,56 @@ def test_the_interval_on_a_median_covers_it(n):
 
 def test_few_values_give_their_range():
     assert median_interval(np.array([3.0, 1.0, 2.0])) == (1.0, 3.0)
+
+
+def test_the_tasting_of_tea():
+    """Fisher 1935: three of four cups told right among eight; 17 of 70 ways are as good or better."""
+    assert rise_p_value((1, 4), (3, 4)) == pytest.approx(17 / 70)
+    assert rise_p_value((0, 4), (4, 4)) == pytest.approx(1 / 70)
+
+
+@pytest.mark.parametrize(("before", "after"), [((0, 3), (0, 3)), ((2, 2), (5, 5)), ((0, 0), (3, 3)), ((1, 2), (0, 0))])
+def test_what_did_not_rise_has_no_small_p_value(before, after):
+    assert rise_p_value(before, after) == 1
+
+
+def test_the_p_value_counts_every_way_to_share_out_the_successes():
+    for was, now in itertools.product(range(4), range(6)):
+        cells = [1] * (was + now) + [0] * (8 - was - now)
+        ways = [sum(after) for after in itertools.combinations(cells, 5)]
+        assert rise_p_value((was, 3), (now, 5)) == pytest.approx(np.mean([count >= now for count in ways]))
+
+
+def test_the_interval_of_a_rise_holds_it_and_turns_round():
+    rise, low, high = rise_interval((1, 10), (6, 10))
+    assert (rise, low < rise < high) == (0.5, True)
+    back = rise_interval((6, 10), (1, 10))
+    assert back == (pytest.approx(-rise), pytest.approx(-high), pytest.approx(-low))
+    assert low == pytest.approx(0.5 - math.hypot(0.6 - jeffreys(6, 10)[0], jeffreys(1, 10)[1] - 0.1))
+    assert rise_interval((0, 0), (3, 3)) == (0, -1, 1)
+
+
+def test_the_interval_of_a_rise_covers_the_truth():
+    """Exactly, by summing over all outcomes of two sides of five runs: 95 % on average, never less than 90 %."""
+    n, grid = 5, np.linspace(0.02, 0.98, 9)
+    inside = {(k, m): rise_interval((k, n), (m, n)) for k in range(n + 1) for m in range(n + 1)}
+    chance = {p: [math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(n + 1)] for p in grid}
+    covered = [
+        sum(chance[p][k] * chance[q][m] for (k, m), (_, low, high) in inside.items() if low <= q - p <= high)
+        for p, q in itertools.product(grid, grid)
+    ]
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.015)
+    assert min(covered) > 0.9
+
+
+@pytest.mark.parametrize(("n", "quantile"), [(2, 12.7062), (3, 4.30265), (10, 2.26216), (31, 2.04227)])
+def test_the_interval_of_a_mean_is_students(n, quantile):
+    """Quantiles of t from the tables."""
+    values = np.linspace(-1, 2, n)
+    mean, low, high = mean_interval(values)
+    half = quantile * values.std(ddof=1) / math.sqrt(n)
+    assert (mean, low, high) == (pytest.approx(0.5), pytest.approx(0.5 - half, rel=1e-5), pytest.approx(0.5 + half))
+
+
+def test_one_value_has_no_interval():
+    assert mean_interval(np.array([3.0])) == (3.0, -math.inf, math.inf)

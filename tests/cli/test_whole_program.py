@@ -94,6 +94,24 @@ def test_report_draws_again(optiscope, grid):
     assert (grid / "report.html").is_file()
 
 
+def test_report_as_markdown_and_the_card_of_an_optimizer(optiscope, refused, grid):
+    assert optiscope("report", grid, "--format", "md").out == f"{grid / 'report.md'}\n"
+    assert "## Verdicts" in (grid / "report.md").read_text()
+    assert (grid / "report-figures" / "cell-1-signal.csv").is_file()
+    outcome = optiscope("check", "sgd", "--json")
+    (grid / "check-sgd.json").write_text(outcome.out)
+    assert optiscope("report", grid, "--card", "sgd", "--json").document["report"] == str(grid / "card-sgd.html")
+    card = (grid / "card-sgd.html").read_text()
+    assert "0 values of state for a parameter" in card
+    assert "largest stable lr by theory: 2" in card
+    assert "did you mean" in refused("report", grid, "--card", "sdg")
+
+
+def test_a_grid_is_the_same_as_itself(optiscope, grid):
+    outcome = optiscope("compare", grid, grid)
+    assert (outcome.code, outcome.out, outcome.err) == (0, "2 cells in both: 2 same\n", "")
+
+
 @pytest.mark.parametrize("command", ["label", "report"])
 def test_a_folder_that_is_no_characterization(refused, folder, command):
     (folder / "empty").mkdir()

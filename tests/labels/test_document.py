@@ -4,7 +4,7 @@ import attrs
 import numpy as np
 import pytest
 
-from optiscope.analysis import Finding
+from optiscope.analysis import Alarm, Finding
 from optiscope.errors import FileError, UsageError
 from optiscope.labels import FILE_NAME, Characterization, RunVerdict, form_cells
 
@@ -59,7 +59,7 @@ def test_the_schema_is_the_promised_one(characterization):
         "analyzers",
     ]
     assert list(cell["runs"][0]["analyzers"][0]) == [
-        *("name", "rule_version", "statistic", "threshold", "result", "why"),
+        *("name", "rule_version", "statistic", "threshold", "result", "why", "alarms"),
     ]
 
 
@@ -160,3 +160,22 @@ def test_a_document_of_before_cells_said_why_is_read(characterization, read_back
     del cell["why"], cell["p_unstable"]["confidence"]
     (again,) = read_back(document).cells
     assert (again.why, again.p_unstable.confidence) == ("", 0.95)
+
+
+def test_alarms_are_written_with_their_steps_and_read_back(characterization, read_back):
+    alarm = Alarm(name="X", statistic=9.0, threshold=4.0, p_value=None, steps=(172, 190))
+    (cell,) = characterization.cells
+    loud = attrs.evolve(cell.runs[0].findings[0], result="alarm", alarms=(alarm,))
+    run = attrs.evolve(cell.runs[0], findings=(loud,))
+    document = json.loads(attrs.evolve(characterization, cells=(attrs.evolve(cell, runs=(run,)),)).to_json())
+    (written,) = document["cells"][0]["runs"][0]["analyzers"][0]["alarms"]
+    assert written == {"name": "X", "statistic": 9.0, "threshold": 4.0, "p_value": None, "steps": [172, 190]}
+    assert read_back(document).cells[0].runs[0].findings[0].alarms == (alarm,)
+
+
+def test_a_document_without_alarms_is_read(characterization, read_back):
+    document = json.loads(characterization.to_json())
+    for run in document["cells"][0]["runs"]:
+        for found in run["analyzers"]:
+            del found["alarms"]
+    assert read_back(document).to_json() == characterization.to_json()

@@ -15,6 +15,7 @@ from optiscope.report.inputs import Track
 from optiscope.storage import RunWriter, schema
 
 STEPS, PER_EPOCH = 400, 100
+ALARM = {"name": "X", "statistic": 9.0, "threshold": 4.0, "p_value": 0.01, "steps": [172, 190]}
 
 
 def run_info(optimizer: str, batch_size: int, seed: int) -> RunInfo:
@@ -43,6 +44,8 @@ def run_info(optimizer: str, batch_size: int, seed: int) -> RunInfo:
         outputs=10,
         class_names=(),
         config=attrs.asdict(config),
+        stable_lr=0.08 if optimizer == "sgd" else None,
+        versions={"numpy": "2.9.9"},
     )
 
 
@@ -107,7 +110,7 @@ def judged_run(out: Path, optimizer: str, batch_size: int, seed: int, verdict: s
             {"name": "finite", "rule_version": "1", "statistic": 1.0 if bad else 0.0, "threshold": 0.5}
             | {"result": "fail" if bad else "pass", "why": "a loss is not finite" if bad else "every loss is finite"},
             {"name": "envelope", "rule_version": "1-provisional", "statistic": 0.0412345, "threshold": 0.25}
-            | {"result": "pass", "why": "R is 0.04"},
+            | {"result": "alarm" if bad else "pass", "why": "R is 0.04", "alarms": [ALARM] if bad else []},
         ],
     }
 
@@ -124,7 +127,7 @@ def cell(out: Path, optimizer: str, batch_size: int, verdicts: list[str], verdic
         "model": "small-cnn",
         "data": "synthetic",
         "verdict": verdict,
-        "confidence": "one seed" if len(verdicts) == 1 else "0.95",
+        "confidence": "one seed" if len(verdicts) == 1 else 0.95,
         "p_unstable": {"unstable": unstable, "decided": decided, "undecided": len(verdicts) - decided}
         | {"mean": (unstable + 0.5) / (decided + 1), "low": 0.0, "high": 0.853},
         "runs": [judged_run(out, optimizer, batch_size, seed, found) for seed, found in enumerate(verdicts)],

@@ -1,70 +1,71 @@
-"""The page in a browser: nothing complains, nothing runs, and a phone does not scroll sideways."""
+"""The pages in a browser: nothing complains, nothing runs, and a phone does not scroll sideways.
+
+One browser looks at everything at once, because starting it costs seconds: at pages inside frames of a phone's and of a
+desk's width (a window cannot be made that narrow), and at a script that complains, to see that it would be heard.
+"""
 
 import html
+import json
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from optiscope.report import write_report
+from optiscope.report import write_card, write_report
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 QUIET = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync")
 OFFLINE = ("--disable-background-networking", "--disable-component-update", "--enable-logging=stderr")
+PHONE = 390
+WIDTHS = (320, PHONE, 1280, PHONE, PHONE)
+"""Of the frames: three with the report, one with the card of each of two optimizers."""
 
-Browse = Callable[[Path], subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture
-def browse(tmp_path: Path) -> Browse:
-    program = next(filter(None, map(shutil.which, NAMES)), None)
-    if program is None:
-        pytest.skip("needs Chromium")
-
-    def load(page: Path) -> subprocess.CompletedProcess[str]:
-        profile = f"--user-data-dir={tmp_path / 'profile'}"
-        command = [program, *QUIET, *OFFLINE, profile, "--virtual-time-budget=5000", "--dump-dom", page.as_uri()]
-        return subprocess.run(command, capture_output=True, text=True, timeout=90, check=True)
-
-    return load
-
-
-def console(done: subprocess.CompletedProcess[str]) -> list[str]:
-    return [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+LOUD = "<script>console.error('heard')</script>"
+MEASURE = (
+    "const inner = this.contentDocument.documentElement;"
+    "const frames = document.querySelectorAll('iframe');"
+    "this.dataset.found = `${inner.clientWidth} ${inner.scrollWidth} ${inner.querySelectorAll('script').length}`;"
+    "document.title = JSON.stringify([...frames].map(frame => frame.dataset.found || ''))"
+)
 
 
 @pytest.fixture(scope="module")
-def page(study: Path) -> Path:
-    return write_report(study)
+def seen(study: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[list[int]], list[str]]:
+    """Return width, scroll width and scripts of each page at each width, and what the console said."""
+    program = next(filter(None, map(shutil.which, NAMES)), None)
+    if program is None:
+        pytest.skip("needs Chromium")
+    folder = tmp_path_factory.mktemp("browser")
+    report = write_report(study)
+    cards = [write_card(study, name) for name in ("adam", "<script>alert(1)</script> $x_1$")]
+    texts = [page.read_text(encoding="utf-8") for page in (report, report, report, *cards)]
+    frames = [
+        f'<iframe style="width:{width}px;height:800px" srcdoc="{html.escape(text)}" onload="{MEASURE}"></iframe>'
+        for text, width in zip(texts, WIDTHS, strict=True)
+    ]
+    page = folder / "frames.html"
+    page.write_text("".join((*frames, LOUD)), encoding="utf-8")
+    profile = f"--user-data-dir={folder / 'profile'}"
+    command = [program, *QUIET, *OFFLINE, profile, "--virtual-time-budget=5000", "--dump-dom", page.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=True)
+    title = re.search(r"<title>(\[.*?\])</title>", done.stdout)
+    assert title, "the frames were not measured"
+    found = [[int(number) for number in words.split()] for words in json.loads(html.unescape(title[1]))]
+    return found, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 
 
-def test_the_console_stays_silent(browse: Browse, page: Path, tmp_path: Path) -> None:
-    loud = tmp_path / "loud.html"
-    loud.write_text("<script>console.error('heard')</script>")
-    assert any("heard" in line for line in console(browse(loud)))
-    done = browse(page)
-    assert console(done) == []
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in done.stdout
+def test_only_what_complains_is_heard(seen: tuple[list[list[int]], list[str]]) -> None:
+    (line,) = seen[1]
+    assert "heard" in line
 
 
-def test_nothing_overflows_sideways(browse: Browse, page: Path, tmp_path: Path) -> None:
-    """Measured inside frames, one of the width of a phone, because a window cannot be made that narrow."""
-    widths, text = (320, 390, 1280), html.escape(page.read_text(encoding="utf-8"))
-    frames = tmp_path / "frames.html"
-    frames.write_text(
-        "".join(
-            f"<iframe style='width:{width}px;height:800px;border:0' srcdoc='{text}' onload=\""
-            "const inner = this.contentDocument.documentElement;"
-            'this.dataset.measured = `${inner.clientWidth} ${inner.scrollWidth}`"></iframe>'
-            for width in widths
-        ),
-        encoding="utf-8",
-    )
-    measured = re.findall(r'data-measured="(\d+) (\d+)"', browse(frames).stdout)
-    assert len(measured) == len(widths), "not every frame was measured"
-    for width, (client, scroll) in zip(widths, measured, strict=True):
-        assert width - 20 <= int(client) <= width
-        assert int(scroll) <= int(client)
+def test_names_run_nothing(seen: tuple[list[list[int]], list[str]]) -> None:
+    assert [scripts for _, _, scripts in seen[0]] == [0] * len(seen[0])
+
+
+def test_nothing_overflows_sideways(seen: tuple[list[list[int]], list[str]]) -> None:
+    for (client, scroll, _), width in zip(seen[0], WIDTHS, strict=True):
+        assert width - 20 <= client <= width
+        assert scroll <= client

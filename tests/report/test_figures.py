@@ -1,5 +1,6 @@
 from collections.abc import Callable
 
+import attrs
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from optiscope.report.figures import (
     thin,
     training_panel,
 )
-from optiscope.report.inputs import Track
+from optiscope.report.inputs import AlarmMark, Track
 from optiscope.report.svg import to_svg
 
 MakeTrack = Callable[..., Track]
@@ -74,6 +75,15 @@ def test_of_two_panels_the_calm_one_sets_the_scale(make_track: MakeTrack) -> Non
     calm, wild = shared_limits([make_track(noise(100)), make_track(1e6 * noise(100))])
     assert calm is not None
     assert wild is None
+
+
+def test_where_most_blew_up_those_that_did_not_set_the_scale(make_track: MakeTrack) -> None:
+    tracks = [make_track(noise(100)), *3 * [make_track(1e6 * noise(100))]]
+    assert shared_limits(tracks)[0] is not None
+    assert shared_limits(tracks)[0] != shared_limits(tracks[:1])[0]
+    verdicts = ["stable", *3 * ["unstable"]]
+    assert shared_limits(tracks, verdicts) == (shared_limits(tracks[:1])[0], None, None, None)
+    assert None not in shared_limits(tracks[1:], verdicts[1:])
 
 
 def test_names_are_text_and_never_mathematics(make_track: MakeTrack) -> None:
@@ -135,6 +145,26 @@ def test_a_training_panel_shows_loss_and_accuracy(make_track: MakeTrack) -> None
     assert smooth.get_xdata()[0] == 26
     assert smooth.get_ydata()[0] == np.median(track.loss[:51])
     assert (below.get_ylabel(), below.get_ylim()) == ("accuracy", (0, 1))
+
+
+def test_several_seeds_are_a_band_about_their_median(make_track: MakeTrack) -> None:
+    tracks = [make_track(3 + noise(400, seed)) for seed in range(3)]
+    above = training_panel(tracks[0], "sgd", "stable", tracks[1:]).axes[0]
+    medians = [np.median(track.loss[100 - 26 : 100 + 25]) for track in tracks]
+    line = lines(above, SIGNAL)[0]
+    assert line.get_ydata()[int(100 - line.get_xdata()[0])] == np.median(medians)
+    band = next(each for each in above.collections if isinstance(each, PolyCollection)).get_paths()[0].vertices
+    assert sorted(band[band[:, 0] == 100][:2, 1]) == [min(medians), max(medians)]
+    assert not lines(above, MINIMUM)
+
+
+def test_every_alarm_is_a_bar_over_its_steps(make_track: MakeTrack) -> None:
+    alarms = (AlarmMark("envelope X", 120, 130), AlarmMark("level $D$", 300, 400))
+    track = attrs.evolve(make_track(noise(400), first_step=120), alarms=alarms)
+    ax = signal_panel(track, "a", "unstable").axes[0]
+    bars = [line.get_xdata() for line in lines(ax, ALARM) if list(line.get_xdata()) != [120, 120]]
+    assert [list(bar) for bar in bars if len(bar) == 2] == [[120, 130], [300, 400]]
+    assert [text.get_text() for text in ax.texts] == ["envelope X", "level $D$", "unstable"]
 
 
 @pytest.mark.parametrize(

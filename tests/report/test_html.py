@@ -70,11 +70,11 @@ def test_tags_are_balanced(read: Reader) -> None:
 
 def test_figures_are_well_formed_and_described(page: str) -> None:
     figures = re.findall(r"<svg xmlns=.*?</svg>", page, re.DOTALL)
-    assert len(figures) == 8
+    assert len(figures) == 3 + 8
     for figure in figures:
         root = ET.fromstring(figure)
         assert root.attrib["role"] == "img"
-        assert "against the step" in root.attrib["aria-label"]
+        assert re.search("against the step|by learning rate and batch size", root.attrib["aria-label"])
         assert root.attrib["viewBox"]
 
 
@@ -121,6 +121,11 @@ def test_names_stay_text(read: Reader, page: str) -> None:
         "hooks of mine4 s12.5 %",
         "recorder step1 s3.1 %",
         "Thinned: probe, one row in 20.",
+        "envelope X at steps 172 to 190",
+        "3 seeds, 2 completed, 1 diverged: loss 0.",
+        "1 stable, 1 unstable; largest stable lr by theory: 0.08",
+        "numpy2.9.9trained",
+        "mine1trained",
     ],
 )
 def test_what_a_reader_finds(read: Reader, words: str) -> None:
@@ -135,10 +140,10 @@ def test_only_the_run_that_blew_up_has_a_scale_of_its_own(page: str) -> None:
 
 def test_tables_have_captions_and_heads(read: Reader) -> None:
     tags = Counter(tag for tag, _ in read.tags)
-    assert tags["table"] == tags["caption"] == 1 + 6 + 1 + 1
+    assert tags["table"] == tags["caption"] == 1 + 1 + 6 + 1 + 1
     heads = [a for tag, a in read.tags if tag == "th"]
     assert {a.get("scope") for a in heads} == {"col", "row"}
-    assert [tag for tag, _ in read.tags if tag in ("h1", "h2")] == ["h1", "h2", "h2", "h2", "h2", "h2", "h2"]
+    assert [tag for tag, _ in read.tags if tag in ("h1", "h2")] == ["h1", *7 * ["h2"]]
     assert ("html", {"lang": "en"}) in read.tags
 
 
@@ -182,7 +187,7 @@ def test_a_missing_run_is_a_gap_in_the_page(study: Path, tmp_path: Path) -> None
     (tmp_path / "runs" / "sgd-b50-s0.h5").unlink()
     (tmp_path / "runs" / "sgd-b200-s0.h5").write_bytes(b"not HDF5")
     text = write_report(tmp_path).read_text(encoding="utf-8")
-    assert text.count("<svg xmlns=") == 4
+    assert text.count("<svg xmlns=") == 3 + 4
     assert text.count("Not drawn: ") == 2
     assert 'id="cell-1-signal"' in text
 
@@ -222,3 +227,22 @@ def test_the_verdicts_can_be_shown_without_a_plotting_library() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "optiscope.report" in loaded
     assert not {"matplotlib", "h5py", "rich", "optiscope.engine"} & set(loaded)
+
+
+def test_runs_that_came_to_no_end_are_named(tmp_path: Path) -> None:
+    document = {"schema_version": 1, "versions": {}, "cells": []}
+    document["lost"] = [{"run_id": "sgd-<b>", "why": "its worker died twice"}]
+    (tmp_path / "characterization.json").write_text(json.dumps(document))
+    text = write_report(tmp_path).read_text(encoding="utf-8")
+    assert "1 run came to no end" in text
+    assert "<li>sgd-&lt;b&gt;: its worker died twice</li>" in text
+
+
+def test_of_many_cells_those_that_are_not_stable_are_drawn(study: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("optiscope.report.page.MOST_DRAWN", 3)
+    shutil.copytree(study, tmp_path, dirs_exist_ok=True)
+    text = write_report(tmp_path).read_text(encoding="utf-8")
+    assert re.findall(r'<figure id="(cell-.)-', text) == 2 * ["cell-1", "cell-2", "cell-3"]
+    assert 'href="#cell-4"' in text
+    assert "#cell-4-" not in text
+    assert "3 of 4 cells are drawn" in text

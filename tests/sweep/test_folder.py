@@ -106,7 +106,9 @@ def test_resume_refuses_a_plugin_of_another_version(tmp_path):
 
 def test_overwrite_clears_what_is_ours_and_nothing_else(tmp_path):
     out = begun(tmp_path)
-    for name in ("characterization.json", "report.html", "runs/a.h5", "runs/a.h5.tmp", "runs/b.h5.lock"):
+    drawn = ("report.html", "report.md", "card-adam.html", "report-figures/map-1.svg", "card-adam-figures/map-1.csv")
+    for name in ("characterization.json", *drawn, "runs/a.h5", "runs/a.h5.tmp", "runs/b.h5.lock"):
+        (out / name).parent.mkdir(exist_ok=True)
         (out / name).write_text("old")
     (out / "notes.txt").write_text("mine")
     open_folder(out, GRID, PLUGINS, overwrite=True)

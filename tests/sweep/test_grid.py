@@ -141,3 +141,18 @@ def test_options_of_pieces_that_no_run_uses_are_checked_too(options, part):
     with pytest.raises(UsageError) as raised:
         plan(attrs.evolve(QUADRATIC, optimizers=["sgd"], options=options))
     assert part in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "limit"),
+    [
+        ({"model": "quadratic", "options": {"quadratic": {"curvature": 4}}}, 0.5),
+        ({"model": "quadratic", "schedule": "cosine"}, None),
+        ({"model": "noisy-quadratic", "options": {"noisy-quadratic": {"dimension": 9}}}, 20 / 20),
+        ({"model": "rosenbrock"}, None),
+    ],
+)
+def test_what_theory_says_of_the_learning_rate_is_part_of_the_run(changes, limit):
+    """2 / L for gradient descent; in mean square 2 B / (B + d + 1), here with B = 10 and d = 9."""
+    (run,) = plan(GridConfig(optimizers=["sgd"], batch_sizes=[10], **changes))
+    assert run.info.stable_lr == (None if limit is None else pytest.approx(limit))

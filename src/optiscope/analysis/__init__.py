@@ -14,7 +14,16 @@ from optiscope.analysis.envelope import Envelope, LowerBound, burn_in, envelope,
 from optiscope.analysis.facts import adam_rms, noise_scale, update_ratio, weight_norms
 from optiscope.analysis.finding import Alarm, Finding
 from optiscope.analysis.finite import finite, first_non_finite
-from optiscope.analysis.intervals import beta_cdf, beta_quantile, fewest_deciding, jeffreys, median_interval
+from optiscope.analysis.intervals import (
+    beta_cdf,
+    beta_quantile,
+    fewest_deciding,
+    jeffreys,
+    mean_interval,
+    median_interval,
+    rise_interval,
+    rise_p_value,
+)
 from optiscope.analysis.outcome import outcome
 from optiscope.analysis.softmax_step import softmax_step
 from optiscope.analysis.statistics import norms, quantiles, spread
@@ -50,6 +59,7 @@ __all__ = [
     "jeffreys",
     "locate",
     "lower_bound",
+    "mean_interval",
     "measure",
     "median_interval",
     "next_lrs",
@@ -57,6 +67,8 @@ __all__ = [
     "norms",
     "outcome",
     "quantiles",
+    "rise_interval",
+    "rise_p_value",
     "series",
     "softmax_step",
     "spread",

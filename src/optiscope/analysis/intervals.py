@@ -1,4 +1,4 @@
-"""Intervals on a proportion and on a median, without scipy.
+"""Intervals on a proportion, on a rise of one, on a median and on a mean, without scipy.
 
 The Jeffreys interval needs quantiles of the beta distribution. They are found by bisection on the regularised
 incomplete beta function, which is evaluated by its continued fraction (DLMF 8.17.22) with the modified Lentz
@@ -100,3 +100,49 @@ def median_interval(values: npt.NDArray[np.float64], confidence: float = 0.95) -
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     rank = max(math.floor((n + 1) / 2 - z * math.sqrt(n) / 2), 1)
     return float(ordered[rank - 1]), float(ordered[n - rank])
+
+
+def rise_interval(
+    before: tuple[int, int], after: tuple[int, int], confidence: float = 0.95
+) -> tuple[float, float, float]:
+    """Return by how much a proportion rose, and an interval on that; each side is (successes, trials).
+
+    The interval is put together from the Jeffreys intervals of both sides: its ends are as far from the difference as
+    the root of the sum of squares of theirs (Zou and Donner, "Construction of confidence limits about effect measures",
+    Statist. Med. 2008). At 95 % it covers the truth in 95 % of the cases on average over both proportions, and in no
+    less than 90 %, for 3 to 12 trials a side. Where a side has no trials nothing is known: 0 (-1 to 1).
+    """
+    if not before[1] or not after[1]:
+        return 0.0, -1.0, 1.0
+    was, now = before[0] / before[1], after[0] / after[1]
+    (was_low, was_high), (now_low, now_high) = jeffreys(*before, confidence), jeffreys(*after, confidence)
+    rise = now - was
+    return rise, rise - math.hypot(now - now_low, was_high - was), rise + math.hypot(now_high - now, was - was_low)
+
+
+def rise_p_value(before: tuple[int, int], after: tuple[int, int]) -> float:
+    """Return the p-value of "the proportion did not rise": Fisher's exact test, one-sided; 1 without trials.
+
+    Of all ways to share out the successes over both sides, the probability of those with as many of them after, or
+    more (Fisher, "The logic of inductive inference", 1935). It never alarms more often than it says.
+    """
+    (was, trials), (now, more) = before, after
+    if not trials or not more:
+        return 1.0
+    successes, ways = was + now, math.comb(trials + more, was + now)
+    least, most = max(now, successes - trials), min(successes, more)
+    return sum(math.comb(more, k) * math.comb(trials, successes - k) for k in range(least, most + 1)) / ways
+
+
+def mean_interval(values: npt.NDArray[np.float64], confidence: float = 0.95) -> tuple[float, float, float]:
+    """Return the mean of independent `values` ([N], N >= 1) and Student's interval on it; infinite for a single one.
+
+    The quantile of t with v degrees of freedom follows from that of a beta distribution: P(abs(T) > t) is
+    P(B <= v / (v + t^2)) for B ~ Beta(v / 2, 1 / 2) (Abramowitz and Stegun 26.5.27).
+    """
+    mean, v = float(np.mean(values)), values.size - 1
+    if v < 1:
+        return mean, -math.inf, math.inf
+    x = beta_quantile(1 - confidence, v / 2, 0.5)
+    half = math.sqrt(v * (1 - x) / x) * float(np.std(values, ddof=1)) / math.sqrt(v + 1)
+    return mean, mean - half, mean + half

@@ -25,6 +25,7 @@ COMMANDS = {
     "reproduce": "Repeat a published experiment, and compare with what was claimed.",
     "label": "Judge runs again from their files, without training.",
     "report": "Write report.html: the verdicts, figures and evidence of a grid.",
+    "compare": "Say what changed between two characterizations.",
     "check": "Say whether an optimizer is implemented right, with one line of why for each check.",
     "plugins": "Show which plugins are installed, from where, and what they bring.",
     "data": "Fetch, make or verify image data.",

@@ -1,7 +1,8 @@
 """`main`: run a command, turn whatever ends it into one line on stderr and an exit code.
 
     0    the command did what it was asked to, whatever the verdicts
-    1    `check` found that an optimizer fails; or something unexpected, a mistake in optiscope or in a plugin
+    1    `check` found that an optimizer fails, or `compare` a regression; or something unexpected, a mistake in
+         optiscope or in a plugin
     2    bad input: what is wrong and how to mend it
     130  Ctrl-C: what was kept and how to go on
     143  the same, asked for by SIGTERM, as batch systems do before they end a job

@@ -248,6 +248,7 @@ def _describe(
         minimum=model.minimum,
         gradient_noise=model.gradient_noise(config.batch_size)
         * (config.batch_size if config.reduction == "sum" else 1),
+        stable_lr=_stable_lr(config, host, model, optimizer),
         config=attrs.asdict(config),
         plugins=host.active,
         versions=_versions(config, host),
@@ -270,3 +271,11 @@ def _versions(config: RunConfig, host: PluginHost) -> dict[str, str]:
         "numpy": np.__version__,
         "python": platform.python_version(),
     }
+
+
+def _stable_lr(config: RunConfig, host: PluginHost, model: Model, optimizer: Optimizer) -> float | None:
+    """Return what theory says of the largest stable learning rate; PluginError where the optimizer cannot tell."""
+    if config.schedule != "constant":
+        return None
+    with blamed(host, "optimizers", config.optimizer):
+        return model.stable_lr(optimizer, config.batch_size, config.reduction)

@@ -15,7 +15,7 @@ from typing import Any
 
 import attrs
 
-from optiscope.analysis import Finding
+from optiscope.analysis import Alarm, Finding
 from optiscope.errors import FileError, UsageError
 from optiscope.labels.cells import Cell, Probability
 from optiscope.labels.verdict import RunVerdict
@@ -33,7 +33,7 @@ class Characterization:
     `unreadable_files` maps the path of a file that is in no cell, because it cannot be read as a run, to one sentence
     of why, which begins with the path.
     One that was read back holds of each finding what the document holds: name, rule version, statistic, threshold,
-    result and why.
+    result, why, and its alarms.
     """
 
     cells: tuple[Cell, ...]
@@ -131,7 +131,10 @@ def run_to_plain(run: RunVerdict) -> dict[str, Any]:
 
 def _run_to_plain(run: RunVerdict) -> dict[str, Any]:
     plain = {field.name: getattr(run, field.name) for field in attrs.fields(RunVerdict) if field.name != "findings"}
-    plain["analyzers"] = [{key: getattr(finding, key) for key in _EVIDENCE} for finding in run.findings]
+    plain["analyzers"] = [
+        {**{key: getattr(finding, key) for key in _EVIDENCE}, "alarms": [attrs.asdict(each) for each in finding.alarms]}
+        for finding in run.findings
+    ]
     return plain
 
 
@@ -142,8 +145,13 @@ def _cell_from_plain(plain: Mapping[str, Any]) -> Cell:
 
 
 def _run_from_plain(plain: Mapping[str, Any]) -> RunVerdict:
-    findings = tuple(Finding(**{key: found[key] for key in _EVIDENCE}) for found in plain["analyzers"])
+    findings = tuple(map(_finding_from_plain, plain["analyzers"]))
     return RunVerdict(**{**_known(RunVerdict, plain), "findings": findings})
+
+
+def _finding_from_plain(plain: Mapping[str, Any]) -> Finding:
+    alarms = [Alarm(**_known(Alarm, {**alarm, "steps": tuple(alarm["steps"])})) for alarm in plain.get("alarms", ())]
+    return Finding(**{key: plain[key] for key in _EVIDENCE}, alarms=tuple(alarms))
 
 
 def _known(kind: type[attrs.AttrsInstance], plain: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from optiscope.analysis.detectors import WINDOW
-from optiscope.analysis.robust import running_median
 from optiscope.report.inputs import Floats, Track
+from optiscope.report.measures import at_epochs, over_seeds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,6 +43,12 @@ ROLES = {
 POINTS = 1200
 """Points that a line of a panel may have: three or four to a pixel."""
 
+MOST_OTHERS = 8
+"""Other seeds that are drawn in a panel of the signal."""
+
+MOST_ALARMS = 4
+"""Alarms that are drawn in it, the first ones."""
+
 OUTLIER = 4.0
 """A run whose signal spans so many times the median span of all has a y scale of its own."""
 
@@ -61,6 +66,7 @@ _STYLE: Any = {
     "savefig.facecolor": "none",
     "font.size": 8.0,
     "axes.titlesize": 8.5,
+    "axes.titley": 1.0,
     "axes.edgecolor": MUTED,
     "axes.labelcolor": INK,
     "axes.titlecolor": INK,
@@ -119,14 +125,16 @@ def span(track: Track) -> Limits | None:
     return (float(drawn.min()), float(drawn.max())) if drawn.size else None
 
 
-def shared_limits(tracks: Sequence[Track]) -> tuple[Limits | None, ...]:
+def shared_limits(tracks: Sequence[Track], verdicts: Sequence[str] = ()) -> tuple[Limits | None, ...]:
     """Return for each track the y limits that its panel shares with the others, or None for a scale of its own.
 
     A track whose values span more than `OUTLIER` times the median span gets its own: beside a run that blew up,
-    every other would be a flat line.
+    every other would be a flat line. Where `verdicts` are given, the median is that of the runs that are not unstable,
+    if there are any, so that it holds too where most blew up.
     """
     spans = [span(track) for track in tracks]
-    widths = [high - low for low, high in filter(None, spans)]
+    calm = [found for found, verdict in zip(spans, verdicts, strict=False) if found and verdict != "unstable"]
+    widths = [high - low for low, high in calm or filter(None, spans)]
     most = OUTLIER * float(np.quantile(widths, 0.5, method="lower")) if widths else 0.0
     kept = [found if found and found[1] - found[0] <= most else None for found in spans]
     low = min((low for low, _ in filter(None, kept)), default=0.0)
@@ -142,52 +150,68 @@ def signal_panel(
     verdict: str,
     limits: Limits | None = None,
     others: Sequence[Track] = (),
+    points: int = POINTS,
 ) -> Figure:
-    """Draw one cell's signal against the step: 5 % quantile and batch minimum, envelope, burn-in, first alarm.
+    """Draw one cell's signal against the step: 5 % quantile and batch minimum, envelope, burn-in, alarms.
 
     `limits` are the y limits that the panels share; None gives the panel a scale of its own, linear up to one and
     logarithmic beyond. `others` are runs of the same cell with other seeds: of each, only the median of the envelope
-    is drawn.
+    is drawn. No line has more than about so many `points`.
     """
-    figure, axes = _figure(SIZE, 1)
+    figure, axes = panels(SIZE, 1)
     ax = axes[0]
-    _line(ax, track.step, track.batch_min, color=MINIMUM, linewidth=0.6, label="minimum over the batch")
-    _line(ax, track.step, track.signal, color=SIGNAL, linewidth=0.7, label="5 % quantile")
-    for other in others:
-        if other.envelope:
-            _line(ax, other.envelope.step, other.envelope.median, color=MUTED, linewidth=0.8, linestyle="--")
+    _line(ax, points, track.step, track.batch_min, color=MINIMUM, linewidth=0.6, label="minimum over the batch")
+    _line(ax, points, track.step, track.signal, color=SIGNAL, linewidth=0.7, label="5 % quantile")
+    for other in others[:MOST_OTHERS]:
+        if envelope := other.envelope:
+            few = points // 4
+            _line(ax, few, envelope.step, envelope.median, color=MUTED, linewidth=0.8, linestyle="--")
     if envelope := track.envelope:
-        step, median = thin(envelope.step, envelope.median)
+        step, median = thin(envelope.step, envelope.median, points // 2)
         kept = np.searchsorted(envelope.step, step)
         ax.fill_between(step, envelope.low[kept], envelope.high[kept], color=MEDIAN, alpha=0.22, linewidth=0)
         ax.plot(step, median, color=MEDIAN, linewidth=1.1)
     ax.axvspan(0, track.burn_in, color=MUTED, alpha=0.13, linewidth=0)
     _mark(ax, track)
+    _alarms(ax, track)
     _x_axis(ax, track)
     if limits:
         ax.set_ylim(*limits)
+        ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     else:
         _own_scale(ax, span(track))
     ax.set_ylabel("logits" if limits else "logits (own scale, symlog)")
-    _title(ax, title, verdict)
+    write_title(ax, title, verdict)
     return figure
 
 
 @style()
-def training_panel(track: Track, title: str, verdict: str) -> Figure:
-    """Draw one run's training loss above its accuracy: batches and their running median, and all test images."""
-    figure, (above, below) = _figure(SIZE_TRAINING, 2)
-    finite = track.loss[np.isfinite(track.loss) & (track.loss > 0)]
-    blown_up = bool(finite.size) and float(finite.max()) > BLOWN_UP * float(finite[0])
-    for ax, values in ((above, track.loss), (below, track.accuracy)):
-        _line(ax, track.step, values, color=MINIMUM, linewidth=0.6)
-        known, inner = np.isfinite(values), slice(WINDOW // 2, -(WINDOW // 2))
-        if known.sum() > WINDOW:
-            smooth = running_median(values[known], WINDOW)[inner]  # without the ends, where the window is held
-            _line(ax, track.step[known][inner], smooth, color=SIGNAL, linewidth=1.3)
+def training_panel(
+    track: Track, title: str, verdict: str, others: Sequence[Track] = (), points: int = POINTS
+) -> Figure:
+    """Draw one run's training loss above its accuracy: batches and their running median, and all test images.
+
+    `others` are runs of the same cell with other seeds: with them the line is the median over all seeds of the running
+    medians, and the band reaches from the least to the greatest; so do the bars of the test accuracy.
+    """
+    figure, (above, below) = panels(SIZE_TRAINING, 2)
+    tracks = (track, *others)
+    finite = [each.loss[np.isfinite(each.loss) & (each.loss > 0)] for each in tracks]
+    blown_up = any(loss.size and float(loss.max()) > BLOWN_UP * float(loss[0]) for loss in finite)
+    for ax, name in ((above, "loss"), (below, "accuracy")):
+        seeds = over_seeds([getattr(each, name) for each in tracks])
+        if others:
+            ax.fill_between(seeds.step, seeds.low, seeds.high, color=SIGNAL, alpha=0.3, linewidth=0)
+        else:
+            _line(ax, points, track.step, getattr(track, name), color=MINIMUM, linewidth=0.6)
+        if others or seeds.smooth:
+            _line(ax, points, seeds.step, seeds.middle, color=SIGNAL, linewidth=1.3)
         _mark(ax, track)
-        _x_axis(ax, track)
-    below.plot(track.epoch_step, track.val_accuracy, color=MEDIAN, linewidth=1.0, marker="o", markersize=3.5)
+        _x_axis(ax, max(tracks, key=lambda each: each.step.size))
+    tested = at_epochs(tracks)
+    below.plot(tested.step, tested.middle, color=MEDIAN, linewidth=1.0, marker="o", markersize=3.5)
+    if others:
+        below.vlines(tested.step, tested.low, tested.high, color=MEDIAN, linewidth=1.0)
     if blown_up:
         above.set_yscale("log")
     else:
@@ -197,11 +221,12 @@ def training_panel(track: Track, title: str, verdict: str) -> Figure:
     above.tick_params(labelbottom=False)
     below.set_ylim(0, 1)
     below.set_ylabel("accuracy")
-    _title(above, title, verdict)
+    write_title(above, title, verdict)
     return figure
 
 
-def _figure(size: tuple[float, float], rows: int) -> tuple[Figure, list[Axes]]:
+def panels(size: tuple[float, float], rows: int) -> tuple[Figure, list[Axes]]:
+    """Return an empty figure of `size` inches with `rows` of axes, whose margins are the same in all figures."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size)
@@ -227,8 +252,8 @@ def _own_scale(ax: Axes, values: Limits | None) -> None:
         ax.set_ylim(low - 0.5 * abs(low) - 0.1, high + 0.5 * abs(high) + 0.1)
 
 
-def _line(ax: Axes, step: Floats, values: Floats, **how: Any) -> None:
-    ax.plot(*thin(step, values), **how)
+def _line(ax: Axes, points: int, step: Floats, values: Floats, **how: Any) -> None:
+    ax.plot(*thin(step, values, points), **how)
 
 
 def _x_axis(ax: Axes, track: Track) -> None:
@@ -249,7 +274,28 @@ def _mark(ax: Axes, track: Track) -> None:
     )
 
 
-def _title(ax: Axes, title: str, verdict: str) -> None:
+def _alarms(ax: Axes, track: Track) -> None:
+    """Draw each alarm as a bar over its steps, one below the other at the top, with its name at the nearer end."""
+    last = float(track.step[-1]) if track.step.size else 1.0
+    for lane, alarm in enumerate(track.alarms[:MOST_ALARMS]):
+        height, late = 0.97 - 0.075 * lane, alarm.first > last / 2
+        across = ax.get_xaxis_transform()
+        ax.plot([alarm.first, alarm.last], [height, height], color=ALARM, linewidth=2, transform=across)
+        ax.annotate(
+            alarm.name,
+            (alarm.last if late else alarm.first, height),
+            xycoords=across,
+            xytext=(0, -2),
+            textcoords="offset points",
+            color=ALARM,
+            fontsize=6.5,
+            ha="right" if late else "left",
+            va="top",
+            parse_math=False,
+        )
+
+
+def write_title(ax: Axes, title: str, verdict: str) -> None:
     """Write the verdict to the left, in its colour, and what it is about below; names are text, never mathematics."""
     ax.set_title(f"{shorten(title, 46)}\n", loc="left", parse_math=False)
     ax.annotate(

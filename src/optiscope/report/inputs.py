@@ -7,6 +7,8 @@ verdicts are in the JSON.
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +30,9 @@ Document = Mapping[str, Any]
 BAND = 3.0
 """Half the width of the drawn band, in the robust standard deviations that the envelope analyzer measures."""
 
+ALARMING = ("alarm", "fail")
+"""Results of an analyzer whose alarms are marked."""
+
 
 @attrs.frozen(kw_only=True, eq=False)
 class Envelope:
@@ -39,13 +44,23 @@ class Envelope:
     high: Floats
 
 
+@attrs.frozen
+class AlarmMark:
+    """An alarm of an analyzer, with its first and its last step."""
+
+    name: str
+    first: int
+    last: int
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class Track:
     """What is drawn of one run: series over its steps, [T], and over its epochs, [E]; NaN where there is no value.
 
     `signal` and `spread` are the 5 % quantile and the inter-quartile range of the logits of 50 images of the batch,
     `batch_min` is the minimum over the whole batch. `burn_in` steps at the beginning are not judged. `first_step` is
-    that of the first alarm.
+    that of the first alarm, and `alarms` are all of them. `step_time` is the median number of seconds between two
+    steps, observing included; NaN where no clock was recorded.
     """
 
     step: Floats
@@ -59,6 +74,9 @@ class Track:
     status: str
     burn_in: int
     first_step: int | None = None
+    train_accuracy: Floats = attrs.field(factory=lambda: np.empty(0))
+    alarms: tuple[AlarmMark, ...] = ()
+    step_time: float = math.nan
 
     @property
     def envelope(self) -> Envelope | None:
@@ -80,7 +98,8 @@ class RunFile:
     """A run as it was judged (its entry in the JSON) and as it was recorded; `missing` says why there is no `track`.
 
     `config` is what the run file says the run is: the fields of `RunInfo`, among them "config", what was asked for.
-    `observer_time` maps each observer to the seconds that it took of the run's `wall_time`.
+    `observer_time` maps each observer to the seconds that it took of the run's `wall_time`. `versions` are those of
+    what trained it.
     """
 
     judged: Document
@@ -89,6 +108,21 @@ class RunFile:
     missing: str = ""
     observer_time: Mapping[str, float] = attrs.field(factory=dict)
     wall_time: float = 0.0
+    versions: Mapping[str, str] = attrs.field(factory=dict)
+
+    @property
+    def asked(self) -> Document:
+        """The `RunConfig` of the run as a mapping, empty where the file is missing."""
+        asked: Document = self.config.get("config", {})
+        return asked
+
+    @property
+    def stable_lr(self) -> float | None:
+        """The largest stable lr by theory, where the run file knows one."""
+        limit = self.config.get("stable_lr")
+        if isinstance(limit, (int, float)) and math.isfinite(limit) and limit > 0:
+            return float(limit)
+        return None
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -104,6 +138,16 @@ class Cell:
         recorded = [run for run in self.runs if run.track]
         alike = [run for run in recorded if run.judged.get("verdict") == self.judged.get("verdict")]
         return next(iter(alike + recorded), None)
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """What was recorded of its runs."""
+        return tuple(run.track for run in self.runs if run.track)
+
+    @property
+    def stable_lr(self) -> float | None:
+        """The largest stable lr by theory, where a run file knows one."""
+        return next((run.stable_lr for run in self.runs if run.stable_lr is not None), None)
 
 
 def read_cells(out: Path, document: Document) -> tuple[Cell, ...]:
@@ -121,22 +165,32 @@ def _read_run(out: Path, judged: Document) -> RunFile:
         with open_run(out / str(judged.get("path", ""))) as run:
             return RunFile(
                 judged=judged,
-                track=_track(run, judged.get("first_step")),
+                track=_track(run, judged),
                 config=run.config,
                 observer_time=run.observer_time,
                 wall_time=float(run.attrs.get("wall_time", 0.0)),
+                versions=_versions(run),
             )
     except (OptiscopeError, OSError) as error:
         return RunFile(judged=judged, missing=str(error))
 
 
-def _track(run: Run, first_step: int | None) -> Track:
+def _versions(run: Run) -> dict[str, str]:
+    try:
+        return {str(name): str(version) for name, version in json.loads(run.attrs["versions_json"]).items()}
+    except (KeyError, ValueError, AttributeError, TypeError):  # what a report says in passing is not worth a gap
+        return {}
+
+
+def _track(run: Run, judged: Document) -> Track:
     steps, epochs, total = run.steps, run.epochs, run.n_steps
 
     def series(table: Mapping[str, Any], name: str, size: int) -> Floats:
         return np.asarray(table[name], dtype=np.float64) if name in table else np.full(size, np.nan)
 
     epoch_step = series(epochs, "step", 0)
+    between = np.diff(series(steps, "wall_time", total))
+    between = between[np.isfinite(between)]
     return Track(
         step=series(steps, "step", total),
         signal=series(steps, "logits_q05", total),
@@ -145,8 +199,22 @@ def _track(run: Run, first_step: int | None) -> Track:
         loss=series(steps, "loss", total),
         accuracy=series(steps, "accuracy", total),
         epoch_step=epoch_step,
+        train_accuracy=series(epochs, "train_accuracy", epoch_step.size),
         val_accuracy=series(epochs, "val_accuracy", epoch_step.size),
         status=run.status,
         burn_in=burn_in(total, int(run.config["steps_per_epoch"])),
-        first_step=first_step,
+        first_step=judged.get("first_step"),
+        alarms=_alarms(judged),
+        step_time=float(np.median(between)) if between.size else math.nan,
     )
+
+
+def _alarms(judged: Document) -> tuple[AlarmMark, ...]:
+    """Return the alarms of a run, the first first; those of analyzers that advise are among them."""
+    marks = [
+        AlarmMark(f"{found.get('name')} {alarm.get('name')}", int(alarm["steps"][0]), int(alarm["steps"][1]))
+        for found in judged.get("analyzers") or ()
+        if found.get("result") in ALARMING
+        for alarm in found.get("alarms") or ()
+    ]
+    return tuple(sorted(marks, key=lambda mark: (mark.first, mark.last)))

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from optiscope.errors import FileError, unknown
-from optiscope.storage import files, guard, image
+from optiscope.storage import files, guard, image, notebook
 from optiscope.storage.reader import Run, open_run
 from optiscope.whole import telling
 
@@ -52,6 +52,7 @@ class Grid:
 
     `runs` is a list of dicts, one a file: `path`, `run_id`, `status`, `n_steps`, `n_epochs`, `optimizer`,
     `batch_size`, `lr`, `seed`. A file that cannot be read has `path`, `status` "unreadable" and `why`.
+    In a notebook it shows them as a table.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -67,6 +68,12 @@ class Grid:
                 with open_run(row["path"]) as run:
                     found[row["run_id"]] = _find(run, signal)
         return found
+
+    def __repr__(self) -> str:
+        return f"Grid({self.path}, {len(self.runs)} runs)"
+
+    def _repr_html_(self) -> str:
+        return notebook.show_grid(self)
 
 
 def open_grid(folder: str | os.PathLike[str]) -> Grid:

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from optiscope.errors import FileError, UsageError
-from optiscope.storage import guard, schema, table
+from optiscope.storage import guard, notebook, schema, table
 
 if TYPE_CHECKING:
     import h5py
@@ -81,7 +81,7 @@ class Run:
     dict), `status`, `n_steps`, `n_epochs`, `first_bad_step` (None where there is none, or while the run lives), `why`.
     `steps`, `probe`, `epochs` and `plugins[recorder]` map names to read-only arrays, and `observer_time` names of
     observers to seconds.
-    `h5` is the h5py file underneath.
+    `h5` is the h5py file underneath. In a notebook it shows what it is, and its loss.
     """
 
     h5: h5py.File
@@ -218,6 +218,9 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({self.run_id}, {self.status}, {self.n_steps} steps)"
+
+    def _repr_html_(self) -> str:
+        return notebook.show_run(self)
 
     def read(self, name: str) -> npt.NDArray[Any] | None:
         """Return the committed rows of the dataset at a path of the file, strings as str; None if there is none."""

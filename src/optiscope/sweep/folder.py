@@ -36,7 +36,9 @@ AXES = ("optimizers", "batch_sizes", "lrs", "seeds")
 OF_CELLS = ("confidence", "max_seeds")
 """Fields that change no run, but how many seeds a cell gets and what is said of it: `resume` takes any."""
 GRID = "grid.json"
-RESULTS = ("index.h5", "characterization.json", "max-lr.json", "max-lr.svg", "report.html")
+RESULTS = ("index.h5", "characterization.json", "max-lr.json", "max-lr.svg", "report.html", "report.md")
+FIGURES = ("report-figures", "card-*-figures")
+PAGES = ("card-*.html", "card-*.md", *(f"{folder}/*.{end}" for folder in FIGURES for end in ("svg", "csv")))
 
 
 def default_folder() -> Path:
@@ -182,5 +184,6 @@ def _clear(out: Path) -> None:
     for lock in out.glob("runs/*.h5.lock"):
         Lock(lock.with_suffix("")).release()
     ours = ("*.h5", "*.state", "*.tmp")
-    for path in [*(out / name for name in RESULTS), *(path for kind in ours for path in out.glob(f"runs/{kind}"))]:
+    globs = (*PAGES, *(f"runs/{kind}" for kind in ours))
+    for path in [*(out / name for name in RESULTS), *(path for glob in globs for path in out.glob(glob))]:
         path.unlink(missing_ok=True)

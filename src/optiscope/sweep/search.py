@@ -25,7 +25,6 @@ from optiscope.analysis.boundary import Outcome, enclosed
 from optiscope.analysis.dynamics import RULE
 from optiscope.config import GridConfig
 from optiscope.engine import Prepared, host_for, prepare
-from optiscope.engine.blame import blamed
 from optiscope.errors import OptiscopeError, UsageError
 from optiscope.hooks import PluginHost
 from optiscope.labels import RunVerdict, build_analyzers, label_folder, label_run
@@ -188,11 +187,6 @@ class _Search:
         low, high = settings.between or (base.info.lr / FARTHEST, base.info.lr * FARTHEST)
         self._limits = (low, high)
         self._start = math.sqrt(low * high) if settings.between else base.info.lr
-        self._closed_form: float | None = None
-        if base.config.schedule == "constant":
-            with blamed(host, "optimizers", base.config.optimizer):
-                optimizer, batch_size, reduction = base.optimizer, base.config.batch_size, base.config.reduction
-                self._closed_form = base.model.stable_lr(optimizer, batch_size, reduction)
 
     def next_runs(self) -> list[Prepared]:
         """Return the runs of the next round; none at the end of the search."""
@@ -226,7 +220,7 @@ class _Search:
             lr_5_percent=boundary.lr_5_percent,
             runs=len(self._made),
             undecided=sum(trial.outcome == "undecided" for trial in self._trials()),
-            closed_form=self._closed_form,
+            closed_form=info.stable_lr,
             judged_by="verdict" if info.minimum is None else f"dynamics {RULE}",
             why=self._why(boundary),
             evidence=tuple(settled(self._made)),

@@ -1,6 +1,6 @@
 import pytest
 
-from optiscope.report.elements import Html, element, render
+from optiscope.markup import Html, element, render
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
-"""HTML elements from Python values: text is escaped because it is text, not because somebody remembered to."""
+"""HTML elements from Python values: text is escaped because it is text, not because somebody remembered to.
+
+Imports nothing of ours, so that every room may show itself: the report as a page, a run file in a notebook.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,147 @@
+"""What is measured of a cell over its seeds, in numbers: curves with their spread, and where the runs ended.
+
+With a handful of seeds the honest spread is the range, so that is what stands beside every median here: the least and
+the greatest. What is not finite has no place in it, and is counted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+import attrs
+import numpy as np
+
+from optiscope.analysis.detectors import WINDOW
+from optiscope.report.inputs import Floats, Track
+
+NOTHING = "\N{EN DASH}"
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Seeds:
+    """A series over several runs: at each `step` the least, the middle and the greatest, [N] each; NaN where none is.
+
+    `smooth` says that they are those of running medians.
+    """
+
+    step: Floats
+    low: Floats
+    middle: Floats
+    high: Floats
+    smooth: bool = False
+
+
+def over_seeds(series: Sequence[Floats], points: int = 1200) -> Seeds:
+    """Return the running medians over `WINDOW` steps of several runs, [T] each, from step 1; at most about 2 `points`.
+
+    Series that are too short for them are taken as they are. What follows a number that is not finite is left out.
+    """
+    longest = max((values.size for values in series), default=0)
+    smooth, stride = longest > WINDOW, max(1, longest // points)
+    half = WINDOW // 2 if smooth else 0
+    at = np.arange(half, longest - half, stride)
+    table = np.full((len(series), at.size), np.nan)
+    for row, values in zip(table, series, strict=True):
+        bad = np.flatnonzero(~np.isfinite(values))
+        values = values[: bad[0]] if bad.size else values
+        if smooth:
+            values = _windows(values)
+        row[: values[::stride].shape[0]] = np.median(values[::stride], axis=-1) if smooth else values[::stride]
+    low, middle, high = _range(table)
+    return Seeds(step=1 + at.astype(np.float64), low=low, middle=middle, high=high, smooth=smooth)
+
+
+def _windows(values: Floats) -> Floats:
+    if values.size < WINDOW:
+        return np.empty((0, WINDOW))
+    return np.lib.stride_tricks.sliding_window_view(values, WINDOW)
+
+
+def at_epochs(tracks: Sequence[Track]) -> Seeds:
+    """Return the test accuracy of several runs after each epoch."""
+    steps = np.unique(np.concatenate([track.epoch_step for track in tracks])) if tracks else np.empty(0)
+    table = np.full((len(tracks), steps.size), np.nan)
+    for row, track in zip(table, tracks, strict=True):
+        row[np.searchsorted(steps, track.epoch_step)] = track.val_accuracy
+    low, middle, high = _range(table)
+    return Seeds(step=steps, low=low, middle=middle, high=high)
+
+
+def _range(table: Floats) -> Floats:
+    """Return the least, the median and the greatest of each column, [3, N], of what is finite in it."""
+    table = np.where(np.isfinite(table), table, np.nan)
+    found, known = np.full((3, table.shape[1]), np.nan), np.isfinite(table).any(axis=0)
+    if known.any():
+        found[:, known] = [measure(table[:, known], axis=0) for measure in (np.nanmin, np.nanmedian, np.nanmax)]
+    return found
+
+
+def end_loss(track: Track) -> float:
+    """Return the median training loss of the last tenth of the steps; NaN where the run diverged."""
+    if track.status == "diverged" or not track.loss.size:
+        return math.nan
+    return float(np.median(track.loss[-max(1, track.loss.size // 10) :]))
+
+
+def end_accuracy(track: Track) -> float:
+    """Return the accuracy on the test images after the last epoch; NaN where none was measured, or the run diverged."""
+    return _last(track, track.val_accuracy)
+
+
+def end_train_accuracy(track: Track) -> float:
+    """Return the accuracy on the fixed training images after the last epoch, as `end_accuracy`."""
+    return _last(track, track.train_accuracy)
+
+
+def gap(track: Track) -> float:
+    """Return the generalisation gap: training accuracy less test accuracy, after the last epoch."""
+    return end_train_accuracy(track) - end_accuracy(track)
+
+
+def _last(track: Track, values: Floats) -> float:
+    return float(values[-1]) if values.size and track.status != "diverged" else math.nan
+
+
+@attrs.frozen(kw_only=True)
+class Spread:
+    """Median and range of `count` numbers; `lost` others were not finite. NaN where there is none."""
+
+    middle: float
+    low: float
+    high: float
+    count: int
+    lost: int
+
+    @property
+    def width(self) -> float:
+        """The greatest less the least."""
+        return self.high - self.low
+
+
+def spread(values: Iterable[float]) -> Spread:
+    """Return the median and the range of `values`."""
+    numbers = list(values)
+    known = [value for value in numbers if math.isfinite(value)]
+    low, middle, high = (min(known), float(np.median(known)), max(known)) if known else (math.nan,) * 3
+    return Spread(middle=middle, low=low, high=high, count=len(known), lost=len(numbers) - len(known))
+
+
+def told(found: Spread, write: Callable[[float], str] = "{:.3g}".format) -> str:
+    """Return median and range as a person would write them: "0.52 (0.48 to 0.61)", or the number alone of one seed."""
+    if not found.count:
+        return "not finite" if found.lost else NOTHING
+    words = write(found.middle)
+    if found.count > 1:
+        words += f" ({write(found.low)} to {write(found.high)})"
+    return f"{words}, {found.lost} not finite" if found.lost else words
+
+
+def percent(value: float) -> str:
+    """Return a share as a percentage."""
+    return f"{100 * value:.1f} %"
+
+
+def told_share(found: Spread) -> str:
+    """Return the median and the range of shares; a dash where there is none, as for problems without accuracies."""
+    return told(found, percent) if found.count else NOTHING

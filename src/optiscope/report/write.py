@@ -1,0 +1,95 @@
+"""Writes pages into the folder of a characterization, whole or not at all.
+
+OUT/report.html, OUT/report.md              the report on all cells
+OUT/card-NAME.html, OUT/card-NAME.md        the card of one optimizer
+OUT/report-figures/*.svg, *.csv             the figures of a page in Markdown, and the data of each
+OUT/card-NAME-figures/*.svg, *.csv
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from optiscope.errors import unknown
+from optiscope.labels import read_document
+from optiscope.report import html, markdown
+from optiscope.report.blocks import Columns, Figure, Page, figures
+from optiscope.report.card import card_page, read_checks, slug
+from optiscope.report.inputs import read_cells
+from optiscope.report.page import report_page
+from optiscope.whole import telling, write_whole
+
+Form = Literal["html", "md"]
+
+NAME = "report"
+
+
+def write_report(out: Path, form: Form = "html") -> Path:
+    """Write `out`/report.html, or report.md, from `out`/characterization.json and its run files; return its path.
+
+    Raises `UsageError` where `out` holds no characterization, `FileError` where it is damaged or the page cannot be
+    written. A run file that is missing or cannot be read is named in the page.
+    """
+    document = read_document(out)
+    return _write(out, NAME, report_page(document, read_cells(out, document)), form)
+
+
+def write_card(out: Path, optimizer: str, form: Form = "html") -> Path:
+    """Write the card of one optimizer, `out`/card-NAME.html or card-NAME.md, and return its path.
+
+    What is raised is as for `write_report`; UsageError too where `out` has no cell of the optimizer. What
+    `optiscope check NAME --json` said is taken from `out`/check-NAME.json, where that is there.
+    """
+    document = read_document(out)
+    known = dict.fromkeys(str(cell.get("optimizer")) for cell in document["cells"])
+    if optimizer not in known:
+        raise unknown(f"optimizer in {out}", optimizer, known)
+    chosen = {**document, "cells": [cell for cell in document["cells"] if cell.get("optimizer") == optimizer]}
+    page = card_page(optimizer, chosen, read_cells(out, chosen), read_checks(out / f"check-{slug(optimizer)}.json"))
+    return _write(out, f"card-{slug(optimizer)}", page, form)
+
+
+def _write(out: Path, name: str, page: Page, form: Form) -> Path:
+    path = out / f"{name}.{form}"
+    if form == "html":
+        write_whole(path, html.render(page))
+        return path
+    folder = f"{name}-figures"
+    write_figures(out / folder, figures(page.body))
+    write_whole(path, markdown.render(page, folder))
+    return path
+
+
+def write_figures(folder: Path, drawn: Sequence[Figure]) -> None:
+    """Write each figure as KEY.svg and its data as KEY.csv into `folder`, and remove those that were there before."""
+    from optiscope.report.svg import to_file
+
+    with telling(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in (*folder.glob("*.svg"), *folder.glob("*.csv")):
+            old.unlink()
+    for figure in drawn:
+        write_whole(folder / f"{figure.key}.svg", to_file(figure.draw(), figure.label))
+        write_whole(folder / f"{figure.key}.csv", to_csv(figure.data()))
+
+
+def to_csv(columns: Columns) -> str:
+    """Return columns as CSV, a header and a row for each; what is missing or NaN is empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(list(map(_field, row)) for row in zip(*columns.values(), strict=True))
+    return text.getvalue()
+
+
+def _field(value: Any) -> Any:
+    if isinstance(value, float):
+        if math.isnan(value):
+            return ""
+        return int(value) if value.is_integer() and abs(value) < 1e15 else f"{value:.7g}"
+    return "" if value is None else value

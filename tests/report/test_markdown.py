@@ -1,0 +1,130 @@
+"""The report as Markdown: the same words, figures as files with their data, and names that stay text."""
+
+import csv
+import re
+import shutil
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from optiscope.report import write_report
+from optiscope.report.blocks import Bullets, Code, Link, Muted, Page, Paragraph, Section, Table, Verdict
+from optiscope.report.markdown import escape, render
+from optiscope.report.write import to_csv
+from optiscope.storage import open_run
+
+
+@pytest.fixture(scope="module")
+def folder(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("markdown")
+    shutil.copytree(study, out, dirs_exist_ok=True)
+    (out / "report-figures").mkdir()
+    (out / "report-figures" / "cell-99-signal.svg").write_text("of an older report")
+    assert write_report(out, "md") == out / "report.md"
+    return out
+
+
+@pytest.fixture(scope="module")
+def text(folder: Path) -> str:
+    return (folder / "report.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("said", "escaped"),
+    [
+        ("<b>&", "&lt;b&gt;&amp;"),
+        ("a|b", r"a\|b"),
+        ("*_`[x]$y$", r"\*\_\`\[x\]\$y\$"),
+        ("two\n lines", "two lines"),
+        ("1. no list", r"1\. no list"),
+        ("- no list", r"\- no list"),
+        ("# no heading", r"\# no heading"),
+        ("lr 0.01, -1", "lr 0.01, -1"),
+        ("\\", "\\\\"),
+    ],
+)
+def test_text_stays_text(said: str, escaped: str) -> None:
+    assert escape(said) == escaped
+
+
+def test_blocks_become_markdown() -> None:
+    page = Page(
+        title="t",
+        heading="head",
+        body=(
+            Section(
+                title=("a: ", Verdict("stable")),
+                key="k",
+                level=3,
+                body=(
+                    Paragraph(("see ", Link("here", "k", "label"), Muted(" or there"))),
+                    Bullets(("one", "two")),
+                    Code("``` x"),
+                    Table(caption="c", heads=("h", "n"), rows=(("|", "1"),), numbers=(1,)),
+                ),
+            ),
+        ),
+    )
+    assert render(page, "f") == (
+        '# head\n\n<a id="k"></a>\n\n### a: **stable**\n\nsee [here](#k) or there\n\n- one\n- two\n\n'
+        "````text\n``` x\n````\n\nc\n\n| h | n |\n| --- | ---: |\n| \\| | 1 |\n"
+    )
+
+
+def test_names_stay_text(text: str) -> None:
+    outside = re.sub(r"^```text\n.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    assert "<script" not in outside
+    assert r"&lt;script&gt;alert(1)&lt;/script&gt; \$x\_1\$" in outside
+
+
+def test_tables_have_as_many_fields_in_every_row(text: str) -> None:
+    tables = re.findall(r"(?:^\|.*\|$\n?)+", text, re.MULTILINE)
+    assert len(tables) == 1 + 1 + 6 + 1 + 1
+    for table in tables:
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1
+
+
+@pytest.mark.parametrize(
+    "words", ["## Verdicts", "0.38 (0.00 to 0.85)", "envelope X at steps 172 to 190", "optiscope characterize"]
+)
+def test_it_says_what_the_page_says(text: str, words: str) -> None:
+    assert words in text
+
+
+def test_every_link_and_every_image_is_met(folder: Path, text: str) -> None:
+    assert set(re.findall(r"\]\(#(.*?)\)", text)) <= set(re.findall(r'<a id="(.*?)"></a>', text))
+    files = set(re.findall(r"\]\((report-figures/.*?)\)", text))
+    assert {path.relative_to(folder).as_posix() for path in folder.glob("report-figures/*")} == files
+    assert len(files) == 2 * (3 + 8)
+
+
+def test_a_figure_is_a_picture_of_its_own(folder: Path) -> None:
+    root = ET.parse(folder / "report-figures" / "cell-1-signal.svg").getroot()
+    assert root.attrib["aria-label"].startswith("Signal of sgd, batch 50")
+    assert root.attrib["width"] == "252pt"
+    assert "var(" not in ET.tostring(root, encoding="unicode")
+
+
+def test_its_data_are_those_of_the_run(folder: Path) -> None:
+    with (folder / "report-figures" / "cell-1-signal.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    with open_run(folder / "runs" / "sgd-b50-s0.h5") as run:
+        signal = run.steps["logits_q05"]
+    assert [float(row["logits_q05"]) for row in rows] == pytest.approx(signal.tolist(), rel=1e-6)
+    assert [row["step"] for row in rows[:2]] == ["1", "2"]
+    assert [row["envelope_median"] != "" for row in rows] == [step > 100 for step in range(1, 401)]
+    assert all(float(row["envelope_low"]) < float(row["envelope_high"]) for row in rows[100:])
+
+
+def test_the_data_of_several_seeds_stand_side_by_side(folder: Path) -> None:
+    with (folder / "report-figures" / "cell-3-training.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {f"loss_seed_{seed}" for seed in range(3)} < set(rows[0])
+    assert [row["loss_seed_2"] != "" for row in rows] == [step < 200 for step in range(1, 401)]
+    assert [row["step"] for row in rows if row["test_accuracy_seed_0"]] == ["100", "200", "300", "400"]
+
+
+def test_what_is_missing_is_an_empty_field() -> None:
+    text = to_csv({"a": [1.0, float("nan"), 0.123456789], "b": ["x,y", None, 3]})
+    assert text == 'a,b\n1,"x,y"\n,\n0.1234568,3\n'
