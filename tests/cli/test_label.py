@@ -83,3 +83,12 @@ def test_other_rules_are_compared_run_by_run(optiscope, grid):
     assert "2 of 3 runs have another verdict by these rules." in shown
     assert all(run["run_id"] in shown for run in found["changed"])
     assert json.loads((grid / "characterization.json").read_text())["cells"][0]["verdict"] == "stable"
+
+
+def test_runs_that_were_lost_stay_named(optiscope, grid):
+    path = grid / "characterization.json"
+    document = json.loads(path.read_text())
+    document["lost"] = [{"run_id": "gone", "why": "its worker died (SIGKILL)"}]
+    path.write_text(json.dumps(document))
+    assert optiscope("label", grid).code == 0
+    assert json.loads(path.read_text())["lost"] == document["lost"]

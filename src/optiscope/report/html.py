@@ -89,6 +89,7 @@ def render_page(document: Document, cells: Iterable[Cell]) -> str:
         element("h1", "What the optimizers did to training"),
         element("p", _summary(entries)),
         _unreadable(document),
+        _lost(document),
         _verdicts(entries),
         _signals(entries),
         _training(entries),
@@ -115,6 +116,15 @@ def _unreadable(document: Document) -> Child:
         return ""
     head = element("p", f"{_of(len(whys), 'file')} could not be read, left out of all cells:")
     return element("section", head, element("ul", [element("li", why) for why in whys]), aria_label="Unreadable files")
+
+
+def _lost(document: Document) -> Child:
+    """Name the runs that came to no end, because their worker failed and did so again."""
+    lost = [f"{each.get('run_id')}: {each.get('why')}" for each in document.get("lost") or ()]
+    if not lost:
+        return ""
+    head = element("p", f"{_of(len(lost), 'run')} came to no end:")
+    return element("section", head, element("ul", [element("li", why) for why in lost]), aria_label="Lost runs")
 
 
 def _rank(verdict: str) -> tuple[int, str]:
