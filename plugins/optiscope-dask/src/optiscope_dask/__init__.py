@@ -17,7 +17,9 @@ import logging
 import os
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Sequence
+from concurrent import futures
 from concurrent.futures import BrokenExecutor, Executor, Future
 from pathlib import Path
 from typing import Any, ClassVar
@@ -62,6 +64,7 @@ class Dask(Executor):
         except (OSError, ValueError, KeyError) as error:
             raise ValueError(f"no scheduler answers at {address}: start one, or check dask.address") from error
         self._executor = self._client.get_executor(pure=False)
+        self._handed_over: weakref.WeakSet[Future[Any]] = weakref.WeakSet()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Hand `fn` over; both it and its arguments must be picklable. BrokenExecutor where the scheduler is gone."""
@@ -69,6 +72,7 @@ class Dask(Executor):
             future: Future[Any] = self._executor.submit(_work, self._time_limit, fn, *args, **kwargs)
         except RuntimeError as error:
             raise BrokenExecutor(f"the scheduler takes nothing more ({error})") from error
+        self._handed_over.add(future)
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -76,7 +80,9 @@ class Dask(Executor):
 
         Dask cannot end what other workers have begun: with `cancel_futures` they get nothing more.
         """
-        self._executor.shutdown(wait=wait and not cancel_futures)
+        if wait and not cancel_futures:
+            futures.wait(self._handed_over)
+        self._executor.shutdown(wait=False)  # dask would wait for what it had lost to be computed again
         self._client.close()
         if self._cluster is not None:
             self._cluster.close()
