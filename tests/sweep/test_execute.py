@@ -81,6 +81,7 @@ class Stillborn(Executor):
 
 class Raising(Executor):
     name = "raising"
+    ahead = 0
 
     def __init__(self, jobs=1, time_limit=None):
         self.time_limit = time_limit
@@ -185,6 +186,20 @@ def test_an_executor_that_cannot_start_is_not_built_again_and_again(grid, charac
         FileError, match=r"none of the 3 runs left a file .*no worker could begin with it: .*cannot start"
     ):
         characterize(grid(0.4, 0.5, 0.6), executor="stillborn")
+
+
+@pytest.mark.parametrize(("executor", "handed_over"), [("in-process", 3 + 2), ("raising", 3)])
+def test_an_executor_says_how_many_runs_may_wait(grid, tmp_path, monkeypatch, executor, handed_over):
+    asked = []
+
+    def take(pending, workers, in_flight, *_):
+        asked.append(in_flight)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("optiscope.sweep.run.execute", take)
+    with pytest.raises(KeyboardInterrupt):
+        optiscope.characterize(grid(0.5), tmp_path / "out", executor=executor, jobs=3)
+    assert asked == [handed_over]
 
 
 def test_too_long_and_cancelled(grid, characterize):

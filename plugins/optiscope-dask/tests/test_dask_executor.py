@@ -89,9 +89,8 @@ def test_the_run_of_a_worker_that_is_killed_is_taken_up_by_another_and_has_the_s
 
 def test_what_takes_too_long_ends_its_worker_and_the_next_goes_on(cluster):
     with Dask(address=cluster.scheduler_address, time_limit=0.5) as workers:
-        hanging, living = workers.submit(time.sleep, 60), workers.submit(divmod, 7, 2)
-        assert isinstance(hanging.exception(timeout=60), distributed.KilledWorker)
-        assert living.result(timeout=60) == (3, 1)
+        assert isinstance(workers.submit(time.sleep, 60).exception(timeout=60), distributed.KilledWorker)
+        assert workers.submit(divmod, 7, 2).result(timeout=60) == (3, 1)
 
 
 def test_without_an_address_it_has_workers_of_its_own_and_ends_them(capfd):

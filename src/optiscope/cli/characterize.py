@@ -92,5 +92,5 @@ def _foresee(grid: GridConfig, out: Path | None, how: Mapping[str, Any], json: b
     more = f", {cost.finished} more are finished" if cost.finished else ""
     took = f"about {live.duration(cost.total)} with {cost.jobs} at a time"
     size = f"at most {cost.most_bytes / 1e6:.1f} MB on the disk"
-    runs = f"{len(cost.pending)} run{'s' * (len(cost.pending) != 1)}"
-    console.show(console.stderr(), f"{runs}{more}: {took}, and {size}; nothing was written")
+    count = f"{len(cost.pending)} run{'s' * (len(cost.pending) != 1)}"
+    console.show(console.stderr(), f"{count}{more}: {took}, and {size}; nothing was written")

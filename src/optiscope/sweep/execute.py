@@ -36,7 +36,9 @@ LOOK_EVERY = 0.5
 """Seconds between two looks at the files of active runs."""
 
 AHEAD = 2
-"""Runs that are queued beyond those that are trained, so that no worker waits for its next one."""
+"""Runs that are queued beyond those that are trained, so that no worker waits for its next one; an executor may have
+another number in `ahead`.
+"""
 
 
 class Workers(Executor):
@@ -45,6 +47,7 @@ class Workers(Executor):
     def __init__(self, build: Callable[[], Any]) -> None:
         self._build = build
         self._built = build()
+        self.ahead: int = getattr(self._built, "ahead", AHEAD)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Hand over to the executor; BrokenExecutor where it broke down."""

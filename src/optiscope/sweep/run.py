@@ -28,7 +28,7 @@ from optiscope.errors import FileError, UsageError
 from optiscope.hooks import PluginHost
 from optiscope.labels import Characterization, build_analyzers, label_folder
 from optiscope.storage import checkpoint, write_index
-from optiscope.sweep.execute import AHEAD, OnProgress, Workers, execute, is_finished
+from optiscope.sweep.execute import OnProgress, Workers, execute, is_finished
 from optiscope.sweep.folder import check_folder, default_folder, held, open_folder
 from optiscope.sweep.grid import plan, without_executors
 from optiscope.sweep.watch import Watch
@@ -84,7 +84,7 @@ def characterize(
             with ending(workers, folder):
                 if on_progress is not None:
                     on_progress(watch.look((), told))
-                lost = execute(pending, workers, jobs + AHEAD, run_folder, watch, on_progress)
+                lost = execute(pending, workers, jobs + workers.ahead, run_folder, watch, on_progress)
             _name_missing([run.info.run_id for run in runs], run_folder, lost, watch, on_progress)
             write_index(folder)
             characterization = label_folder(folder, analyzers, order=grid.optimizers, lost=lost)

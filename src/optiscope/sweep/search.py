@@ -32,7 +32,7 @@ from optiscope.hooks import PluginHost
 from optiscope.labels import build_analyzers, label_folder, label_run
 from optiscope.storage import open_run, write_index
 from optiscope.storage.schema import layout
-from optiscope.sweep.execute import AHEAD, OnProgress, execute
+from optiscope.sweep.execute import OnProgress, execute
 from optiscope.sweep.folder import check_folder, default_folder, held, open_folder
 from optiscope.sweep.grid import plan
 from optiscope.sweep.run import ending, freeze_schedules, refuse_in_worker, remembered, unfinished, workers_for
@@ -153,7 +153,7 @@ def max_lr(
                     if on_progress is not None:
                         on_progress(watch.look((), told))
                         told = []
-                    lost |= execute(pending, workers, jobs + AHEAD, runs, watch, on_progress)
+                    lost |= execute(pending, workers, jobs + workers.ahead, runs, watch, on_progress)
                     for search, run in asked:
                         why = lost.get(run.info.run_id, "")
                         search.take(run, runs / f"{run.info.run_id}.h5", analyzers, why)

@@ -38,6 +38,8 @@ class Dask(Executor):
     """
 
     name: ClassVar[str] = "dask"
+    ahead: ClassVar[int] = 0
+    """Dask charges what waits at a worker for its death as well: so nothing does."""
 
     def __init__(self, jobs: int = 2, address: str = "", time_limit: float | None = None) -> None:
         from distributed import Client, LocalCluster
