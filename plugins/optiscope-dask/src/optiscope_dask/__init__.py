@@ -42,6 +42,7 @@ class Dask(Executor):
     """Dask charges what waits at a worker for its death as well: so nothing does."""
 
     def __init__(self, jobs: int = 2, address: str = "", time_limit: float | None = None) -> None:
+        import dask
         from distributed import Client, LocalCluster
 
         if jobs < 1:
@@ -51,6 +52,8 @@ class Dask(Executor):
         self._time_limit = time_limit
         self._cluster = None
         if not address:
+            # On a busy machine a worker may take longer than dask's 15 s to start anew, and would be gone for good.
+            dask.config.set({"distributed.deploy.lost-worker-timeout": "1 hour"})
             self._cluster = LocalCluster(
                 n_workers=jobs,
                 threads_per_worker=1,
