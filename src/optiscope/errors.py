@@ -26,6 +26,10 @@ class FileError(OptiscopeError):
     """A file or folder of results cannot be written, or is not one that can be read."""
 
 
+class HeldError(FileError):
+    """A file or folder of results is being written by another process; the message names it."""
+
+
 class NotRepeatedError(FileError):
     """A run that was taken up again did not come to what its file holds already."""
 

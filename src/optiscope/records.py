@@ -202,7 +202,8 @@ class RunResult:
     `digest` is that of the last step, empty where the run failed or was interrupted. `wall_time` is in seconds, and
     `observer_time` says how many of them each of the `observers` took. `path` is the run file, if one was written.
     A run that was taken up again was so after step `taken_up` (0 where it was begun), and `repeated` of the steps that
-    an earlier process had stored were computed again.
+    an earlier process had stored were computed again. `overhead` are the seconds that it took besides `wall_time`:
+    to be prepared, and to make its files.
     """
 
     run_id: str
@@ -217,6 +218,7 @@ class RunResult:
     path: str | None = None
     taken_up: int = 0
     repeated: int = 0
+    overhead: float = 0.0
 
 
 class Recorder(Protocol):

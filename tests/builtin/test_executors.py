@@ -90,3 +90,20 @@ def test_a_pool_that_was_stopped_is_never_closed():
 def test_jobs_are_checked(name, jobs, part):
     with pytest.raises(UsageError, match=part):
         create_manager().build("executors", name, {"jobs": jobs})
+
+
+HANGING = {"free": "import time; time.sleep(60)", "holding the GIL": "import ctypes; ctypes.PyDLL(None).sleep(60)"}
+
+
+@pytest.mark.parametrize("code", HANGING.values(), ids=HANGING)
+def test_what_takes_too_long_is_ended_whatever_it_does(code):
+    with Processes(jobs=1, time_limit=0.3) as workers:
+        hanging, living = workers.submit(exec, code), workers.submit(divmod, 7, 2)
+        assert isinstance(hanging.exception(timeout=60), TimeoutError)
+        assert living.result(timeout=60) == (3, 1)
+
+
+@pytest.mark.parametrize("limit", [0, -1, float("nan"), float("inf"), "a minute", True])
+def test_the_time_limit_is_checked(limit):
+    with pytest.raises(UsageError, match="time_limit must be a number of seconds above 0"):
+        create_manager().build("executors", "processes", {"time_limit": limit})

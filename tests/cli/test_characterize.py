@@ -1,6 +1,7 @@
 """`optiscope characterize`: what it asks the sweep for, and what it shows."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -14,14 +15,16 @@ def test_without_arguments_it_asks_for_the_papers_grid(optiscope, fake):
     assert fake.grid == GridConfig()
     out = fake.asked.pop("out")
     assert out.name.startswith("optiscope-20")
-    assert fake.asked == {"jobs": None, "executor": "processes", "resume": False, "overwrite": False}
+    execution = {"jobs": None, "executor": "processes", "time_limit": None, "resume": False, "overwrite": False}
+    assert fake.asked == execution
 
 
 def test_every_flag_reaches_the_grid(optiscope, fake):
     words = """--optimizers adam sgd --batch-sizes 10 20 --lrs 0.1 1e-3 --seeds auto --data cifar10 --model paper-cnn
         --epochs 2 --train-samples 1000 --reduction sum --order reshuffle --schedule step --kernels direct --threads 2
         --set adam.beta1=0.8 sgd.momentum=0.9 --set adam.beta2=.9 --plugin a.py b.py --no-plugin c --strict
-        --confidence 0.9 --max-seeds 30 --budget 2.5 --thin probe=5 a.b=20 --jobs 3 --executor in-process --out o"""
+        --confidence 0.9 --max-seeds 30 --budget 2.5 --thin probe=5 a.b=20 --jobs 3 --executor in-process
+        --time-limit 60 --out o"""
     assert optiscope("characterize", *words.split()).code == 0
     assert fake.grid == GridConfig(
         optimizers=("adam", "sgd"),
@@ -46,7 +49,14 @@ def test_every_flag_reaches_the_grid(optiscope, fake):
         budget=2.5,
         thin={"probe": 5, "a.b": 20},
     )
-    asked = {"jobs": 3, "executor": "in-process", "resume": False, "overwrite": False, "out": Path("o")}
+    asked = {
+        "jobs": 3,
+        "executor": "in-process",
+        "time_limit": 60,
+        "resume": False,
+        "overwrite": False,
+        "out": Path("o"),
+    }
     assert fake.asked == asked
 
 
@@ -103,7 +113,8 @@ def test_dry_run_lists_and_writes_nothing(optiscope, folder):
     assert outcome.code == 0
     assert len(outcome.out.splitlines()) == 1 + 4
     assert outcome.out.splitlines()[0].split()[:4] == ["run_id", "optimizer", "batch_size", "lr"]
-    assert outcome.err == "4 runs; nothing was written\n"
+    sentence = r"4 runs: about \d+:\d\d with \d+ at a time, and at most \d+\.\d MB on the disk; nothing was written\n"
+    assert re.fullmatch(sentence, outcome.err)
     assert list(folder.iterdir()) == []
 
 
@@ -111,14 +122,19 @@ def test_dry_run_says_how_many_runs_there_may_be(optiscope, folder):
     words = ("--dry-run", "--model", "quadratic", "--batch-sizes", "1", "--seeds", "auto", "--max-seeds", "9")
     outcome = optiscope("characterize", *words)
     assert len(outcome.out.splitlines()) == 1 + 2 * 4
-    assert outcome.err == "8 runs to begin with, and at most 18; nothing was written\n"
+    assert outcome.err.startswith("8 runs to begin with, and at most 18: about ")
 
 
 def test_dry_run_as_json(optiscope, folder):
-    words = ("--dry-run", "--json", "--model", "quadratic", "--optimizers", "sgd", "--batch-sizes", "1", "--steps", "7")
-    (run,) = optiscope("characterize", *words).document["runs"]
+    words = ["--dry-run", "--json", "--model", "quadratic", "--optimizers", "sgd", "--batch-sizes", "1", "--steps", "7"]
+    words += ["--jobs", "1"]
+    document = optiscope("characterize", *words).document
+    (run,) = document["runs"]
     assert (run["optimizer"], run["batch_size"], run["steps"], run["seed"]) == ("sgd", 1, 7, 0)
     assert run["lr"] > 0
+    assert run["seconds"] == document["seconds"] > 0
+    assert (document["finished"], document["jobs"]) == (0, 1)
+    assert document["most_bytes"] > 0
     assert list(folder.iterdir()) == []
 
 

@@ -69,7 +69,7 @@ def test_what_cannot_be_judged_is_refused(refused, folder):
 def test_a_run_file_is_judged_alone(optiscope, grid):
     path = next(grid.glob("runs/sgd-b1-lr1.9-*.h5"))
     outcome = optiscope("label", path)
-    assert outcome.out.startswith("stable: the loss decays towards its minimum")
+    assert outcome.out.startswith("stable: the loss has come down to its minimum")
     assert "dynamics decaying" in outcome.out.splitlines()[1]
 
 
@@ -115,3 +115,12 @@ def test_a_confidence_is_for_cells(refused, optiscope, grid, losses):
     assert sentence in refused("label", losses, "--confidence", "0.9")
     assert sentence in refused("label", grid, "--analyzers", "all", "--confidence", "0.9")
     assert "--confidence must be above 0 and below 1, not 2.0" in refused("label", grid, "--confidence", "2")
+
+
+def test_runs_that_were_lost_stay_named(optiscope, grid):
+    path = grid / "characterization.json"
+    document = json.loads(path.read_text())
+    document["lost"] = [{"run_id": "gone", "why": "its worker died (SIGKILL)"}]
+    path.write_text(json.dumps(document))
+    assert optiscope("label", grid).code == 0
+    assert json.loads(path.read_text())["lost"] == document["lost"]

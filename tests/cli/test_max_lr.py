@@ -107,6 +107,7 @@ def test_flags_reach_the_search(optiscope, monkeypatch):
         "between": (0.001, 10.0),
         "jobs": 2,
         "executor": "processes",
+        "time_limit": None,
         "resume": False,
         "overwrite": False,
     }

@@ -181,14 +181,17 @@ INFO = RunInfo(
 )
 
 
-def record(folder, info, steps):
+def record(folder, info, steps, status="completed"):
     signals = {"step": schema.CORE["step"](info)}
     writer = RunWriter.create(folder / "runs" / f"{info.run_id}.h5", info, signals)
     for step in range(1, info.steps + 1):
         values = {signal.name: steps.get(signal.name, np.zeros(400))[step - 1] for signal in signals["step"]}
         facts = {"loss": steps["loss"][step - 1], "accuracy": 0.5, "lr": 1e-3, "wall_time": 0.1 * step}
         writer.write_step(step, facts, {"step": values})
-    writer.finish(RunResult(run_id=info.run_id, status="completed", steps=info.steps, digest="ab" * 32))
+    if status is None:
+        writer.close()
+    else:
+        writer.finish(RunResult(run_id=info.run_id, status=status, steps=info.steps, digest="ab" * 32))
 
 
 def test_a_folder_of_run_files_becomes_a_characterization(tmp_path, make_run, steps, analyzers):
@@ -311,3 +314,14 @@ def test_a_run_that_diverged_is_explained_by_its_own_sentence(tmp_path):
     train(config, open_sink=lambda info, signals: RunWriter.create(path, info, signals))
     verdict = optiscope.label(path)
     assert (verdict.why, verdict.first_step) == ("the loss is not finite at step 2", 2)
+
+
+def test_a_run_that_was_lost_says_why_and_the_others_do_not(tmp_path, steps, analyzers):
+    record(tmp_path, INFO, steps, status=None)
+    record(tmp_path, attrs.evolve(INFO, run_id="adam-1", seed=1), steps)
+    lost = {INFO.run_id: "its worker died (SIGKILL)", "without a file": "it ran out of memory"}
+    found = label_folder(tmp_path, analyzers, lost=lost)
+    (first, second) = found.cells[0].runs
+    assert (first.verdict, first.why) == ("undecided", "the run has not ended: its worker died (SIGKILL)")
+    assert "died" not in second.why
+    assert found.lost == lost

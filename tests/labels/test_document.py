@@ -44,7 +44,7 @@ def read_back(tmp_path):
 
 def test_the_schema_is_the_promised_one(characterization):
     document = json.loads(characterization.to_json())
-    assert list(document) == ["schema_version", "versions", "seeds", "cells", "unreadable"]
+    assert list(document) == ["schema_version", "versions", "seeds", "cells", "unreadable", "lost"]
     assert document["schema_version"] == 1
     (cell,) = document["cells"]
     assert list(cell) == [
@@ -140,10 +140,10 @@ def test_keys_that_a_later_version_added_are_passed_over(characterization, read_
     assert again.to_json() == characterization.to_json()
 
 
-def test_a_document_without_the_list_of_unreadable_files_is_read(characterization, read_back):
+def test_a_document_without_the_lists_of_unreadable_files_and_lost_runs_is_read(characterization, read_back):
     document = json.loads(characterization.to_json())
-    del document["unreadable"]
-    assert read_back(document).unreadable == ()
+    del document["unreadable"], document["lost"]
+    assert (read_back(document).unreadable, read_back(document).lost) == ((), {})
 
 
 def test_unreadable_files_are_written_and_read_back(characterization, read_back):
@@ -179,3 +179,10 @@ def test_a_document_without_alarms_is_read(characterization, read_back):
         for found in run["analyzers"]:
             del found["alarms"]
     assert read_back(document).to_json() == characterization.to_json()
+
+
+def test_lost_runs_are_written_and_read_back(characterization, read_back):
+    found = attrs.evolve(characterization, lost={"sgd-b1-lr1-s0-0": "it ran out of memory; tried again, it did"})
+    document = json.loads(found.to_json())
+    assert document["lost"] == [{"run_id": "sgd-b1-lr1-s0-0", "why": "it ran out of memory; tried again, it did"}]
+    assert read_back(document).lost == found.lost

@@ -202,6 +202,16 @@ def test_files_that_could_not_be_read_are_named(page: str, tmp_path: Path) -> No
     assert "<li>runs/&lt;b&gt;.h5 is damaged: make it again</li>" in text
 
 
+def test_runs_that_were_lost_are_named_with_the_reason(page: str, tmp_path: Path) -> None:
+    assert "came to no end" not in page
+    document = {"schema_version": 1, "versions": {}, "cells": []}
+    document["lost"] = [{"run_id": "<i>-s0", "why": "it ran out of memory; tried again, its worker died (SIGKILL)"}]
+    (tmp_path / "characterization.json").write_text(json.dumps(document))
+    text = write_report(tmp_path).read_text(encoding="utf-8")
+    assert "1 run came to no end" in text
+    assert "<li>&lt;i&gt;-s0: it ran out of memory; tried again, its worker died (SIGKILL)</li>" in text
+
+
 @pytest.mark.parametrize(("text", "error"), [(None, UsageError), ("{", FileError), ('{"cells": 3}', FileError)])
 def test_without_a_characterization_there_is_no_report(tmp_path: Path, text: str | None, error: type) -> None:
     if text is not None:

@@ -235,3 +235,23 @@ def test_no_room_for_what_a_run_is_taken_up_from_is_one_sentence_and_the_rows_ar
         assert (run.status, run.n_steps, run.n_epochs) == ("running", 2, 1)
     subprocess.run([*command, "--resume"], capture_output=True, timeout=100, check=True)
     assert verify(path).intact
+
+
+def test_what_executes_a_grid_may_be_another_when_it_is_resumed(stop):
+    out, grid = stop(0, 18, options=SMALL | {"in-process": {"jobs": 3}})
+    other = attrs.evolve(grid, options=SMALL | {"processes": {"jobs": 1}})
+    seen = []
+    optiscope.characterize(other, out, executor="in-process", resume=True, on_progress=seen.append)
+    assert said(seen) == [f"{files(out)[0].stem}: taken up after step 15, 2 steps computed again"]
+
+
+def test_a_longer_axis_of_learning_rates_runs_only_what_is_new(tmp_path):
+    grid = GridConfig(model="quadratic", optimizers=["sgd"], batch_sizes=[1], lrs=[0.1, 0.3], steps=50, seeds=2)
+    optiscope.characterize(grid, tmp_path, executor="in-process")
+    before = {path: path.stat().st_mtime_ns for path in files(tmp_path)}
+    longer = attrs.evolve(grid, lrs=[0.1, 0.2, 0.3], seeds=3)
+    seen = []
+    found = optiscope.characterize(longer, tmp_path, executor="in-process", resume=True, on_progress=seen.append)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert [(cell.lr, len(cell.runs)) for cell in found.cells] == [(0.1, 3), (0.2, 3), (0.3, 3)]
+    assert sum(cell.finished for cell in seen[0].cells) == 4

@@ -223,7 +223,7 @@ def test_an_optimizer_that_raises_ends_its_search(tmp_path):
 
 
 def test_a_run_that_left_no_file_ends_its_search(tmp_path, monkeypatch):
-    monkeypatch.setattr("optiscope.sweep.search.execute", lambda *_: None)
+    monkeypatch.setattr("optiscope.sweep.search.execute", lambda *_: {})
     found = search(tmp_path, asked())
     assert (found.runs, found.lr_max) == (1, None)
     assert "broke, and the search ended there" in found.why

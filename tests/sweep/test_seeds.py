@@ -15,9 +15,9 @@ from optiscope.cli.console import open_console
 from optiscope.cli.live import QuietWatcher
 from optiscope.config import GridConfig
 from optiscope.engine import host_for
-from optiscope.errors import UsageError
+from optiscope.errors import PluginError, UsageError
+from optiscope.sweep import execute as sweep_execute
 from optiscope.sweep import first_seeds, plan
-from optiscope.sweep import run as sweep_run
 from optiscope.sweep.seeds import Seeds, verdict_of
 from optiscope.sweep.watch import Watch
 
@@ -98,16 +98,16 @@ def test_the_runs_do_not_depend_on_how_many_go_at_a_time(pretended, monkeypatch,
     def pretend(config, folder):
         time.sleep(random.Random(f"{jobs} {config.lr} {config.seed}").random() / 200)
         pretended.make(next(run for run in list(pretended.made.values()) if run.config == config))
-        raise RuntimeError("nobody is told")
+        raise PluginError("nobody is told")
 
     def after(run):
         return pretended.noted(seeds.after(run))
 
-    monkeypatch.setattr(sweep_run, "run_to_file", pretend)
+    monkeypatch.setattr(sweep_execute, "run_to_file", pretend)
     seeds, pending = pretended.begin()
     watch = Watch(seeds.runs, pretended.folder)
-    with ThreadPoolExecutor(jobs) as workers:
-        sweep_run.execute(pending, workers, jobs + 2, pretended.folder, watch, None, after)
+    with sweep_execute.Workers(lambda: ThreadPoolExecutor(jobs)) as workers:
+        sweep_execute.execute(pending, workers, jobs + 2, pretended.folder, watch, None, after)
     assert counted(seeds.runs) == SEEDS
     assert all(pretended.path(run).exists() for run in seeds.runs)
 

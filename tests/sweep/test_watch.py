@@ -14,6 +14,9 @@ from optiscope.sweep.watch import TAIL, Watch
 GRID = GridConfig(model="quadratic", optimizers=["sgd"], batch_sizes=[1], lrs=[0.1, 0.2], seeds=2, steps=400)
 """Two cells of two runs of 400 steps: 1,600 steps in all."""
 
+STEP = 0.02
+"""Seconds that a step takes by the clocks in the files."""
+
 
 class Clock:
     """Time that moves when it is told to."""
@@ -33,17 +36,20 @@ def runs():
     return plan(GRID)
 
 
-def write(folder, run, steps, status=None):
-    """Write `steps` steps of `run`: at step k the loss is k and the signal 10 k; leave it live, or end it."""
+def write(folder, run, steps, status=None, step=STEP):
+    """Write `steps` steps of `run`, `step` seconds each: at step k the loss is k and the signal 10 k.
+
+    Leave it live, or end it.
+    """
     path = folder / f"{run.info.run_id}.h5"
     with RunWriter.create(path, run.info, run.signals, overwrite=True) as writer:
-        for step in range(1, steps + 1):
-            facts = {"loss": float(step), "accuracy": 0.5, "lr": 0.1, "wall_time": 0.0}
-            due = {name: [s for s in signals if s.due(step)] for name, signals in run.signals.items()}
+        for number in range(1, steps + 1):
+            facts = {"loss": float(number), "accuracy": 0.5, "lr": 0.1, "wall_time": 3.0 + step * number}
+            due = {name: [s for s in signals if s.due(number)] for name, signals in run.signals.items()}
             values = {
-                name: {s.name: np.full(s.shape, 10.0 * step, s.dtype) for s in some} for name, some in due.items()
+                name: {s.name: np.full(s.shape, 10.0 * number, s.dtype) for s in some} for name, some in due.items()
             }
-            writer.write_step(step, facts, values)
+            writer.write_step(number, facts, values)
         if status is not None:
             writer.finish(RunResult(run_id=run.info.run_id, status=status, steps=steps))
     return run.info.run_id
@@ -90,17 +96,43 @@ def test_remaining_time_goes_by_the_steps_made(tmp_path, runs, clock):
     clock.now += 10
     progress = watch.look([write(tmp_path, runs[0], 400, "completed"), write(tmp_path, runs[1], 100)])
     assert progress.elapsed == 10
-    assert progress.remaining == pytest.approx(10 * 1100 / 500)
+    assert progress.remaining == pytest.approx(1100 * STEP)
+
+
+def test_remaining_time_goes_by_the_worker_that_ends_last(tmp_path, runs, clock):
+    watch = Watch(runs, tmp_path, jobs=2)
+    progress = watch.look([write(tmp_path, runs[0], 400, "completed"), write(tmp_path, runs[1], 100)])
+    assert progress.remaining == pytest.approx(700 * STEP)
+
+
+def test_what_a_run_takes_besides_its_steps_is_part_of_the_others(tmp_path, runs, clock):
+    watch = Watch(runs, tmp_path)
+    run_id = write(tmp_path, runs[0], 400, "completed")
+    watch.take(RunResult(run_id=run_id, status="completed", steps=400, overhead=0.5))
+    assert watch.look([run_id]).remaining == pytest.approx(1200 * STEP + 3 * 0.5)
+
+
+def test_a_seed_is_expected_to_diverge_where_another_did(tmp_path, runs, clock):
+    watch = Watch(runs, tmp_path)
+    assert watch.look([write(tmp_path, runs[0], 40, "diverged")]).remaining == pytest.approx((40 + 800) * STEP)
+
+
+def test_a_run_that_is_lost_takes_no_more_time(tmp_path, runs, clock):
+    watch = Watch(runs, tmp_path)
+    watch.look([write(tmp_path, runs[0], 100)])
+    watch.lose(runs[0].info.run_id)
+    progress = watch.look([runs[0].info.run_id])
+    assert progress.remaining == pytest.approx((400 + 800) * STEP)
+    assert (progress.cells[0].finished, progress.cells[0].status) == (1, "running")
 
 
 def test_what_was_finished_before_does_not_speed_up_the_forecast(tmp_path, runs, clock):
-    before = [write(tmp_path, run, 400, "completed") for run in runs[:2]]
+    before = [write(tmp_path, run, 400, "completed", step=STEP / 10) for run in runs[:2]]
     watch = Watch(runs, tmp_path)
     watch.skip(before)
     progress = watch.look([])
     assert (progress.cells[0].status, progress.cells[0].finished, progress.remaining) == ("completed", 2, None)
-    clock.now += 10
-    assert watch.look([write(tmp_path, runs[2], 200)]).remaining == pytest.approx(10 * 600 / 200)
+    assert watch.look([write(tmp_path, runs[2], 200)]).remaining == pytest.approx(600 * STEP)
 
 
 @pytest.mark.parametrize("status", [None, "failed"])
@@ -120,12 +152,11 @@ def test_what_a_run_is_taken_up_with_does_not_speed_up_the_forecast(tmp_path, ru
     assert watch.look([run_id]).cells[0].step == 0
     path = tmp_path / f"{run_id}.h5"
     os.utime(path, ns=(1, 1))
-    clock.now += 1
     assert watch.look([run_id]).remaining is None
     with h5py.File(path, "r+") as file:
+        file["step/wall_time"][300:320] = 9.0 + 2.5 * STEP * np.arange(1, 21)
         file["run_state"][0] = 320
-    clock.now += 9
-    assert watch.look([run_id]).remaining == pytest.approx(10 * (1600 - 320) / 20)
+    assert watch.look([run_id]).remaining == pytest.approx((1600 - 320) * 2.5 * STEP)
 
 
 def test_a_damaged_file_leaves_what_was_known(tmp_path, runs, clock):

@@ -1,12 +1,14 @@
 """Where runs are executed: `concurrent.futures.Executor`s, so that a cluster's can take their place.
 
-"processes" is a pool that survives the death of a worker: it costs that worker's run only. Workers are spawned, never
+"processes" is a pool that survives the death of a worker: it costs that worker's run only, and so does a run beyond the
+time limit, whose worker is ended with it (the future then raises TimeoutError). Workers are spawned, never
 forked, and leave when their parent does, however it ends. A worker that dies before it took a run breaks the pool,
 as the next would die too: `submit` then raises BrokenExecutor, and so does every run that was not over.
 """
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import signal
@@ -36,23 +38,25 @@ class InProcess(Executor):
 
 
 class Processes(Executor):
-    """`jobs` spawned worker processes."""
+    """`jobs` spawned worker processes; what takes longer than `time_limit` seconds is ended, whatever it is doing."""
 
     name: ClassVar[str] = "processes"
 
-    def __init__(self, jobs: int = 2) -> None:
+    def __init__(self, jobs: int = 2, time_limit: float | None = None) -> None:
         from pebble import ProcessPool
 
         _check(jobs)
+        _check_limit(time_limit)
         self._pool: Any = ProcessPool(
             max_workers=jobs, context=multiprocessing.get_context("spawn"), initializer=prepare_worker
         )
+        self._time_limit = time_limit
         self._stopped = False
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Queue `fn`; both it and its arguments must be picklable."""
         try:
-            future: Future[Any] = self._pool.schedule(fn, args=list(args), kwargs=kwargs)
+            future: Future[Any] = self._pool.schedule(fn, list(args), kwargs, self._time_limit)
         except RuntimeError as error:
             raise BrokenExecutor(f"the worker processes cannot be used any more ({error})") from error
         return future
@@ -91,3 +95,9 @@ def _leave_with(parent: multiprocessing.process.BaseProcess) -> None:
 def _check(jobs: int) -> None:
     if jobs < 1:
         raise ValueError(f"jobs must be a whole number >= 1, not {jobs}")
+
+
+def _check_limit(time_limit: float | None) -> None:
+    known = isinstance(time_limit, (int, float)) and not isinstance(time_limit, bool)
+    if time_limit is not None and not (known and 0 < time_limit < math.inf):
+        raise ValueError(f"time_limit must be a number of seconds above 0, not {time_limit!r}")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from optiscope.cli.app import command
-from optiscope.cli.options import JSON, OUTPUT, PIECES, WHOLE, GridFlags, flag, grid_config
+from optiscope.cli.options import JSON, OUTPUT, PIECES, TIME_LIMIT, WHOLE, GridFlags, flag, grid_config
 from optiscope.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,11 +21,12 @@ def characterize(
     flags: GridFlags | None = None,
     jobs: Annotated[int | None, flag(PIECES, "Runs at the same time.", "N", "one a core"), WHOLE] = None,
     executor: Annotated[str, flag(PIECES, "What runs them.", "NAME", True)] = "processes",
+    time_limit: Annotated[float | None, TIME_LIMIT] = None,
     config: Annotated[Path | None, flag(OUTPUT, "A TOML file with these options; flags win over it.", "FILE")] = None,
     out: Annotated[Path | None, flag(OUTPUT, "The folder to write.", "DIR", "a new dated folder")] = None,
     resume: Annotated[bool, flag(OUTPUT, "Keep the finished runs in --out, go on with the others.")] = False,
     overwrite: Annotated[bool, flag(OUTPUT, "Replace what is in --out.")] = False,
-    dry_run: Annotated[bool, flag(OUTPUT, "List what would run, write nothing.")] = False,
+    dry_run: Annotated[bool, flag(OUTPUT, "List what would run, and its cost; write nothing.")] = False,
     json: Annotated[bool, JSON] = False,
 ) -> None:
     """Train a grid of runs, record them and judge them.
@@ -45,30 +47,24 @@ def characterize(
     if (resume or overwrite) and out is None:
         raise UsageError(f"--{'resume' if resume else 'overwrite'} needs --out DIR: the folder that was begun")
     grid = grid_config(flags or GridFlags(), config)
-    if dry_run:
-        _list_runs(grid, json)
-        return
-    _run(grid, out, jobs=jobs, executor=executor, resume=resume, overwrite=overwrite, json=json)
+    how = {"jobs": jobs, "executor": executor, "time_limit": time_limit, "resume": resume, "overwrite": overwrite}
+    (_foresee if dry_run else _run)(grid, out, how, json)
 
 
 app = command(characterize)
 
 
-def _run(
-    grid: GridConfig, out: Path | None, *, jobs: int | None, executor: str, resume: bool, overwrite: bool, json: bool
-) -> None:
+def _run(grid: GridConfig, out: Path | None, how: Mapping[str, Any], json: bool) -> None:
     from optiscope import report, sweep
     from optiscope.cli import console, live, tables
     from optiscope.cli.run import Interrupted
+    from optiscope.sweep.execute import is_finished
     from optiscope.sweep.folder import default_folder
-    from optiscope.sweep.run import is_finished
 
     out = out or default_folder()
     with live.watch(console.stderr()) as watcher, contextlib.redirect_stdout(sys.stderr):
         try:
-            sweep.characterize(
-                grid, out, jobs=jobs, executor=executor, resume=resume, overwrite=overwrite, on_progress=watcher
-            )
+            sweep.characterize(grid, out, **how, on_progress=watcher)
         except KeyboardInterrupt:
             if not out.exists() or not watcher.runs:
                 raise KeyboardInterrupt("nothing was written") from None
@@ -82,15 +78,23 @@ def _run(
     console.show(console.stderr(), *tables.not_ended(out), *tables.what_next(out, page))
 
 
-def _list_runs(grid: GridConfig, json: bool) -> None:
+def _foresee(grid: GridConfig, out: Path | None, how: Mapping[str, Any], json: bool) -> None:
     from optiscope import sweep
-    from optiscope.cli import console, tables
+    from optiscope.cli import console, live, tables
+    from optiscope.sweep.cost import foresee
 
-    runs = sweep.plan(grid)
+    with contextlib.redirect_stdout(sys.stderr):
+        cost = foresee(grid, out, **{name: value for name, value in how.items() if name != "time_limit"})
     if json:
-        console.write_json({"runs": [{name: getattr(run.info, name) for name in tables.PLAN} for run in runs]})
+        runs = [{**tables.planned(run), "seconds": cost.seconds[run.run_id]} for run in cost.pending]
+        whole = {"finished": cost.finished, "jobs": cost.jobs, "seconds": cost.total, "most_bytes": cost.most_bytes}
+        console.write_json({"runs": runs, **whole})
         return
-    console.show(console.stdout(), tables.plan([run.info for run in runs]))
-    most = len(runs) // sweep.first_seeds(grid) * grid.max_seeds
+    console.show(console.stdout(), tables.plan(cost.pending))
+    most = (len(cost.pending) + cost.finished) // sweep.first_seeds(grid) * grid.max_seeds
     more = f" to begin with, and at most {most}" if grid.seeds == "auto" else ""
-    console.show(console.stderr(), f"{len(runs)} runs{more}; nothing was written")
+    more += f", {cost.finished} more are finished" if cost.finished else ""
+    took = f"about {live.duration(cost.total)} with {cost.jobs} at a time"
+    size = f"at most {cost.most_bytes / 1e6:.1f} MB on the disk"
+    count = f"{len(cost.pending)} run{'s' * (len(cost.pending) != 1)}"
+    console.show(console.stderr(), f"{count}{more}: {took}, and {size}; nothing was written")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json as json_module
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +15,7 @@ from cyclopts import Parameter
 from optiscope.cli.app import command
 from optiscope.cli.options import BLOCK, FILES, JSON, PIECES, SET, STRICT, evolved, flag, lay_over, parse_options
 from optiscope.config import GridConfig
-from optiscope.errors import UsageError, unknown
+from optiscope.errors import OptiscopeError, UsageError, unknown
 
 if TYPE_CHECKING:
     from optiscope.analysis import Analyzer
@@ -84,13 +85,23 @@ def label(
     recorded = Characterization.read(out) if analyzers else None
     with contextlib.redirect_stdout(sys.stderr):
         grid, rules = _rules(grid, analyzers, options, files, block, strict)
-        judged = label_folder(out, rules, grid.confidence, grid.optimizers)
+        judged = label_folder(out, rules, grid.confidence, grid.optimizers, lost=_lost(out))
     if recorded is not None:
         tables.show_comparison(compare(recorded, judged), json)
         return
     judged.write(out)
     tables.show_verdicts(out, json)
     console.show(console.stderr(), f"Written to {out / FILE_NAME}; draw it again: optiscope report {out}")
+
+
+def _lost(out: Path) -> Mapping[str, str]:
+    """Return what the folder's characterization, if there is one, says of runs that came to no end."""
+    from optiscope.labels import Characterization
+
+    try:
+        return Characterization.read(out).lost
+    except OptiscopeError:
+        return {}
 
 
 def _rules(

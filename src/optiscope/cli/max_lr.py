@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Group
 
 from optiscope.cli.app import command
-from optiscope.cli.options import JSON, OUTPUT, PIECES, WHOLE, CommonFlags, flag, grid_config
+from optiscope.cli.options import JSON, OUTPUT, PIECES, TIME_LIMIT, WHOLE, CommonFlags, flag, grid_config
 from optiscope.errors import UsageError
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def max_lr(
     ] = None,
     jobs: Annotated[int | None, flag(PIECES, "Runs at the same time.", "N", "one a core"), WHOLE] = None,
     executor: Annotated[str, flag(PIECES, "What runs them.", "NAME", True)] = "processes",
+    time_limit: Annotated[float | None, TIME_LIMIT] = None,
     config: Annotated[Path | None, flag(OUTPUT, "A TOML file with these options; flags win over it.", "FILE")] = None,
     out: Annotated[Path | None, flag(OUTPUT, "The folder to write.", "DIR", "a new dated folder")] = None,
     resume: Annotated[bool, flag(OUTPUT, "Keep the runs in --out, go on from there.")] = False,
@@ -81,6 +82,7 @@ def max_lr(
                 between=between,
                 jobs=jobs,
                 executor=executor,
+                time_limit=time_limit,
                 resume=resume,
                 overwrite=overwrite,
                 on_progress=watcher,

@@ -75,6 +75,12 @@ BUDGET = flag(
     PIECES, "What a recorder may cost, in percent of a step; one that costs more is thinned.", "PERCENT", "no limit"
 )
 THIN = flag(PIECES, "Take only every K-th row of a recorder.", "NAME=K...")
+TIME_LIMIT = flag(
+    PIECES,
+    "What a run may take; one that takes longer is ended, and tried once more from its last state.",
+    "SECONDS",
+    "no limit",
+)
 STRICT = flag(PIECES, "Stop where a plugin is broken.")
 JSON = flag(OUTPUT, "Print one JSON document; messages go to stderr.")
 

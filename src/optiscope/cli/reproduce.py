@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from optiscope.labels.cells import Cell
     from optiscope.labels.reproduction import Reproduction
+    from optiscope.sweep.execute import OnProgress
     from optiscope.sweep.paper import Part
-    from optiscope.sweep.run import OnProgress
 
 
 def paper(

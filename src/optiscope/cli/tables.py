@@ -168,9 +168,11 @@ def plan(runs: Sequence[RunInfo]) -> Table:
     """Return a row a run that would be made."""
     out = plain_table(*PLAN, right=("batch_size", "lr", "seed", "steps"))
     for run in runs:
-        out.add_row(*(f"{value:g}" if isinstance(value, float) else str(value) for value in _fields(run)))
+        values = planned(run).values()
+        out.add_row(*(f"{value:g}" if isinstance(value, float) else str(value) for value in values))
     return out
 
 
-def _fields(run: RunInfo) -> list[object]:
-    return [getattr(run, name) for name in PLAN]
+def planned(run: RunInfo) -> dict[str, object]:
+    """Return what is told of a run before it is made, by name."""
+    return {name: getattr(run, name) for name in PLAN}

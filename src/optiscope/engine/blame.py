@@ -11,9 +11,14 @@ from optiscope.hooks import KINDS, PluginHost
 
 @contextmanager
 def blamed(host: PluginHost, kind: str, name: str, step: int | None = None) -> Iterator[None]:
-    """Turn what the piece `name` of a `kind` (see `optiscope.hooks.KINDS`) raises into a PluginError that names it."""
+    """Turn what the piece `name` of a `kind` (see `optiscope.hooks.KINDS`) raises into a PluginError that names it.
+
+    Memory that runs out is nobody's fault: a MemoryError travels on, and the run may be tried again.
+    """
     try:
         yield
+    except MemoryError:
+        raise
     except Exception as error:
         piece = host.find(kind, name)
         plugin = piece.plugin if piece else "unknown"

@@ -11,7 +11,7 @@ Observers see read-only views, and nothing they do or cost enters the numbers: w
 the same bits. A loss, gradient or parameter that is not finite ends the run as "diverged"; its last row then holds
 the loss and no recorder's values. What an optimizer, a model, a schedule, a recorder or an observer raises ends it as
 "failed", with the plugin named. Ctrl-C leaves it "interrupted", and the sink without an end of the run. A sink that
-cannot write is the one error that travels on, when everybody has heard of it.
+cannot write, and memory that ran out, travel on as errors, when everybody has heard of them.
 
 After every epoch but the last the sink is handed a `Checkpoint`. One that comes with such a checkpoint from an earlier
 process has the run taken up there: parameters, state, generators and the recorders' memory are put back, and the steps
@@ -31,6 +31,7 @@ from typing import Any
 
 import numpy as np
 
+from optiscope.engine import blas
 from optiscope.engine.evaluate import Evaluator
 from optiscope.engine.prepare import Prepared
 from optiscope.engine.quantities import Recording, Taken
@@ -93,7 +94,7 @@ class Loop:
         if self._sink is not None and ended:
             try:
                 self._sink.finish(result)
-            except (FileError, OSError) as error:
+            except (FileError, OSError, MemoryError) as error:
                 raised, result = error, self._result("failed", str(error))
                 host.notify_all("on_run_error", run=info, error=error)
         host.notify_all("on_run_end", run=info, result=result)
@@ -109,7 +110,7 @@ class Loop:
                 with closing(Trainer(self._prepared)) as self._trainer:
                     self._begin()
                     bad = self._train()
-        except (PluginError, FileError, OSError) as error:
+        except (PluginError, FileError, OSError, MemoryError) as error:
             return self._result("failed", str(error)), error
         except KeyboardInterrupt:
             return self._result("interrupted", f"interrupted after step {self._steps}"), None
@@ -244,3 +245,31 @@ class Loop:
 
 def _record(train: tuple[float, float], val: tuple[float, float]) -> dict[str, float]:
     return dict(zip(["train_loss", "train_accuracy", "val_loss", "val_accuracy"], [*train, *val], strict=True))
+
+
+class _Rehearsal(Loop):
+    """A loop whose hooks nobody hears: they may keep what they see for good."""
+
+    def _notify(self, hook: str, **arguments: Any) -> None:
+        pass
+
+
+def rehearse(prepared: Prepared, sink: Sink, steps: int, evaluate: bool = True) -> tuple[float, float]:
+    """Take the first `steps` steps of a run, and evaluate once; return the seconds of a step and of the evaluation.
+
+    The first step makes buffers, and is not counted. Hooks of plugins are not called. PluginError where a piece raises.
+    An evaluation that was not asked for takes none.
+    """
+    loop = _Rehearsal(prepared, sink)
+    with blas.one_thread(), np.errstate(all="ignore"), closing(Trainer(prepared)) as loop._trainer:
+        loop._begin()
+        clock = []
+        for step in range(1, steps + 1):
+            if loop._step(step, False)[1]:
+                break
+            clock.append(time.perf_counter())
+        began = time.perf_counter()
+        if evaluate:
+            loop._evaluate()
+        evaluation = time.perf_counter() - began
+    return (clock[-1] - clock[0]) / (len(clock) - 1) if len(clock) > 1 else 0.0, evaluation

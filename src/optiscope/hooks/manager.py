@@ -16,6 +16,7 @@ broken from the start, and nothing of it runs.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import time
 import warnings
@@ -66,6 +67,12 @@ class Piece:
     name: str
     factory: Callable[..., Any]
     plugin: str
+
+    @functools.cached_property
+    def parameters(self) -> Mapping[str, inspect.Parameter]:
+        """The parameters of the factory that can be options."""
+        parameters = inspect.signature(self.factory).parameters
+        return {name: parameter for name, parameter in parameters.items() if not name.startswith("_")}
 
 
 @attrs.frozen
@@ -135,14 +142,15 @@ class PluginHost:
         Names and types are checked; so are the values, by making an instance, where the piece is an attrs class that
         needs nothing more.
         """
-        factory = self._factory(kind, name, options)
-        needed = {key for key, parameter in _parameters(factory).items() if parameter.default is parameter.empty}
+        piece = self._piece(kind, name, options)
+        factory = piece.factory
+        needed = {key for key, parameter in piece.parameters.items() if parameter.default is parameter.empty}
         if isinstance(factory, type) and attrs.has(factory) and kind != "executors" and needed <= options.keys():
-            _make(name, factory, options)
+            _make(piece, options)
 
     def build(self, kind: str, name: str, options: Mapping[str, Any]) -> Any:
         """Return an instance of the piece called `name`; UsageError for an unknown name or a refused option."""
-        return _make(name, self._factory(kind, name, options), options)
+        return _make(self._piece(kind, name, options), options)
 
     def versions(self, pieces: Iterable[tuple[str, str]]) -> dict[str, str]:
         """Return name -> version of the packages that `pieces`, a kind and a name each, come with and run on."""
@@ -184,18 +192,16 @@ class PluginHost:
             values = [arguments[name] for name in implementation.argnames]
             yield implementation.plugin_name, partial(implementation.function, *values)
 
-    def _factory(self, kind: str, name: str, options: Mapping[str, Any]) -> Callable[..., Any]:
-        """Return the factory of a piece whose options have known names and the right types."""
+    def _piece(self, kind: str, name: str, options: Mapping[str, Any]) -> Piece:
+        """Return the piece of that name, which takes options of these names and types."""
         piece = self.find(kind, name)
         if piece is None:
             raise self._unknown(kind, name)
-        factory = piece.factory
-        parameters = _parameters(factory)
         for key, value in options.items():
-            if key not in parameters:
-                raise unknown(f"option of {name}", key, parameters)
-            _check_type(name, key, value, parameters[key].annotation)
-        return factory
+            if key not in piece.parameters:
+                raise unknown(f"option of {name}", key, piece.parameters)
+            _check_type(name, key, value, piece.parameters[key].annotation)
+        return piece
 
     def _unknown(self, kind: str, name: str) -> UsageError:
         error = unknown(KINDS[kind], name, self._members(kind, name) or self._pieces[kind])
@@ -335,18 +341,13 @@ def options_of(piece: Any, leave: Iterable[str] = (), given: Mapping[str, Any] |
     return {name: value for name, value in options.items() if name not in left}
 
 
-def _parameters(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """Return the parameters of a factory that can be options."""
-    parameters = inspect.signature(factory).parameters
-    return {name: parameter for name, parameter in parameters.items() if not name.startswith("_")}
-
-
-def _make(name: str, factory: Callable[..., Any], options: Mapping[str, Any]) -> Any:
-    for key, parameter in _parameters(factory).items():
+def _make(piece: Piece, options: Mapping[str, Any]) -> Any:
+    name = piece.name
+    for key, parameter in piece.parameters.items():
         if parameter.default is parameter.empty and parameter.kind is parameter.KEYWORD_ONLY and key not in options:
             raise UsageError(f"{name} has no default for {key}: give it one with --set {name}.{key}=VALUE")
     try:
-        return factory(**options)
+        return piece.factory(**options)
     except (TypeError, ValueError) as error:
         raise UsageError(f"{name}: {error}") from error
 

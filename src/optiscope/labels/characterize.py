@@ -6,6 +6,7 @@ import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, get_args
 
 import attrs
@@ -55,12 +56,14 @@ def label_folder(
     confidence: float = 0.95,
     order: Sequence[str] = (),
     known: Mapping[str, RunVerdict] | None = None,
+    lost: Mapping[str, str] = MappingProxyType({}),
 ) -> Characterization:
     """Return the characterization of the run files in `out`/runs; UsageError where there is none.
 
     `confidence` is that of the intervals on P(unstable). `order` holds the optimizers in the order in which their
-    cells shall come, and `known`, by run_id, verdicts that these analyzers have formed already. A file that cannot be
-    read as a run is in no cell but named in `unreadable`; FileError where that is so of all of them.
+    cells shall come, and `known`, by run_id, verdicts that these analyzers have formed already. `lost` says of runs, by
+    run_id, why they came to no end: of one that left a file so does its verdict. A file that cannot be read as a run
+    is in no cell but named in `unreadable`; FileError where that is so of all of them.
     """
     folder = Path(out)
     paths = sorted((folder / "runs").glob("*.h5"))
@@ -71,14 +74,15 @@ def label_folder(
         relative = path.relative_to(folder).as_posix()
         try:
             config, verdict = _label_file(path, analyzers, known or {})
-            labelled.append((config, attrs.evolve(verdict, path=relative)))
+            why = f"{verdict.why}: {lost[verdict.run_id]}" if verdict.run_id in lost else verdict.why
+            labelled.append((config, attrs.evolve(verdict, path=relative, why=why)))
         except FileError as error:
             unreadable[relative] = str(error).replace(str(path), relative)
     if not labelled:
         raise FileError(f"no run file in {folder / 'runs'} can be read: {next(iter(unreadable.values()))}")
     versions = {"optiscope": optiscope.__version__, "numpy": np.__version__, "python": platform.python_version()}
     cells = form_cells(labelled, confidence, order)
-    return Characterization(cells=cells, versions=versions, unreadable_files=unreadable)
+    return Characterization(cells=cells, versions=versions, unreadable_files=unreadable, lost=lost)
 
 
 def _label_file(

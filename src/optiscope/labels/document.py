@@ -31,7 +31,8 @@ class Characterization:
     """The cells of a grid, and the versions of what judged them.
 
     `unreadable_files` maps the path of a file that is in no cell, because it cannot be read as a run, to one sentence
-    of why, which begins with the path.
+    of why, which begins with the path. `lost` maps the `run_id` of a run that came to no end, because its worker failed
+    and did so again when it was tried once more, to why.
     One that was read back holds of each finding what the document holds: name, rule version, statistic, threshold,
     result, why, and its alarms.
     """
@@ -39,6 +40,7 @@ class Characterization:
     cells: tuple[Cell, ...]
     versions: Mapping[str, str]
     unreadable_files: Mapping[str, str] = attrs.field(factory=dict)
+    lost: Mapping[str, str] = attrs.field(factory=dict)
 
     @property
     def unreadable(self) -> tuple[str, ...]:
@@ -53,6 +55,7 @@ class Characterization:
             "seeds": sum(cell.seeds for cell in self.cells),
             "cells": [_cell_to_plain(cell) for cell in self.cells],
             "unreadable": [{"path": path, "why": why} for path, why in self.unreadable_files.items()],
+            "lost": [{"run_id": run_id, "why": why} for run_id, why in self.lost.items()],
         }
         return json.dumps(finite(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -74,6 +77,7 @@ class Characterization:
                 cells=tuple(map(_cell_from_plain, document["cells"])),
                 versions=document["versions"],
                 unreadable_files={each["path"]: each["why"] for each in document.get("unreadable", ())},
+                lost={each["run_id"]: each["why"] for each in document.get("lost", ())},
             )
         except (ValueError, KeyError, TypeError) as error:
             raise _damaged(_document(path), error) from error

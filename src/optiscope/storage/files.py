@@ -17,7 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from optiscope.errors import FileError
+from optiscope.errors import HeldError
 
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 _NO_RESERVE = (errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS, errno.EPERM)
@@ -118,7 +118,7 @@ def _lock_of(path: Path) -> Path:
 class Lock:
     """The right to write `path`, held by a flock on `<path>.lock` until `release`, or until the process ends.
 
-    FileError, which names the holder, where another process holds it.
+    HeldError, which names the holder, where another process holds it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -130,7 +130,7 @@ class Lock:
             except BlockingIOError:
                 held = _holder(self._descriptor)
                 os.close(self._descriptor)
-                raise FileError(
+                raise HeldError(
                     f"another process is writing {path} ({held}): wait for it to end, or choose another folder"
                 ) from None
             except OSError as error:

@@ -92,6 +92,8 @@ class Run:
         self._open()
 
     def _open(self) -> None:
+        self._series: dict[str, npt.NDArray[Any]] = {}
+        self._names: dict[tuple[str, bool], list[str]] = {}
         self.h5 = open_h5(self.path)
         try:
             with guard.reading(self.path):
@@ -223,7 +225,19 @@ class Run:
         return notebook.show_run(self)
 
     def read(self, name: str) -> npt.NDArray[Any] | None:
-        """Return the committed rows of the dataset at a path of the file, strings as str; None if there is none."""
+        """Return the committed rows of the dataset at a path of the file, strings as str; None if there is none.
+
+        Series of one number a row are kept: a dozen analyzers look at the same ones.
+        """
+        if name not in self._series:
+            found = self._read(name)
+            if found is None or found.ndim != 1:
+                return found
+            found.flags.writeable = False
+            self._series[name] = found
+        return self._series[name]
+
+    def _read(self, name: str) -> npt.NDArray[Any] | None:
         with guard.reading(self.path):
             dataset = guard.dataset(self.h5, self.path, name)
             if dataset is None:
@@ -245,8 +259,11 @@ class Run:
         """Return the names of the datasets of a group, or those of the groups in it; none if it is not there."""
         import h5py
 
-        with guard.reading(self.path):
-            return guard.names(self.h5, self.path, group, h5py.Group if groups else h5py.Dataset)
+        if (group, groups) not in self._names:
+            with guard.reading(self.path):
+                kind = h5py.Group if groups else h5py.Dataset
+                self._names[group, groups] = guard.names(self.h5, self.path, group, kind)
+        return self._names[group, groups]
 
     def _rows(self, every: schema.Every) -> int:
         return schema.rows(every, self.n_steps, self.n_epochs)

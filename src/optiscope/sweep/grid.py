@@ -10,8 +10,9 @@ from optiscope.analysis import fewest_deciding
 from optiscope.config import Common, GridConfig, RunConfig
 from optiscope.data import Images
 from optiscope.engine import Prepared, host_for, prepare
+from optiscope.engine.prepare import check_options
 from optiscope.errors import UsageError
-from optiscope.hooks import PluginHost
+from optiscope.hooks import KINDS, PluginHost
 from optiscope.storage.schema import layout
 
 
@@ -44,9 +45,12 @@ def expand(grid: GridConfig) -> tuple[RunConfig, ...]:
 def plan(grid: GridConfig, host: PluginHost | None = None, images: Images | None = None) -> tuple[Prepared, ...]:
     """Return every run of `grid`, prepared, before anything runs or is written; `images` saves loading them again.
 
-    UsageError or DataError says what cannot be had, PluginError which recorder declares what no run file can hold.
+    What executes a grid is no part of its runs: they do not have the options of executors. UsageError or DataError says
+    what cannot be had, PluginError which recorder declares what no run file can hold.
     """
     host = host or host_for(grid)
+    check_options(grid, host)
+    grid = without_executors(grid, host)
     runs: list[Prepared] = []
     seen: set[str] = set()
     for config in expand(grid):
@@ -57,3 +61,10 @@ def plan(grid: GridConfig, host: PluginHost | None = None, images: Images | None
         seen.add(run.info.run_id)
         runs.append(run)
     return tuple(runs)
+
+
+def without_executors(grid: GridConfig, host: PluginHost) -> GridConfig:
+    """Return `grid` without the options of executors, such as a cluster's address: a run is the same with others."""
+    kinds = {name: [kind for kind in KINDS if host.find(kind, name)] for name in grid.options}
+    options = {name: values for name, values in grid.options.items() if kinds[name] != ["executors"]}
+    return attrs.evolve(grid, options=options)

@@ -22,7 +22,8 @@ import attrs
 from optiscope.config import GridConfig
 from optiscope.errors import UsageError
 from optiscope.labels.claims import BATCH_SIZES
-from optiscope.sweep.run import OnProgress, characterize
+from optiscope.sweep.execute import OnProgress
+from optiscope.sweep.run import characterize
 
 Reduction = Literal["sum", "mean"]
 REDUCTIONS: tuple[Reduction, ...] = ("sum", "mean")

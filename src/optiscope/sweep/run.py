@@ -15,9 +15,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,24 +25,15 @@ import attrs
 
 from optiscope.config import GridConfig
 from optiscope.engine import Prepared, host_for, measure, schedules
-from optiscope.errors import FileError, NotRepeatedError, OptiscopeError, PluginError, UsageError
+from optiscope.errors import FileError, UsageError
 from optiscope.hooks import PluginHost
 from optiscope.labels import Characterization, build_analyzers, label_folder
-from optiscope.records import RunResult
-from optiscope.storage import checkpoint, open_run, write_index
+from optiscope.storage import checkpoint, write_index
+from optiscope.sweep.execute import OnProgress, Workers, execute, is_finished
 from optiscope.sweep.folder import check_folder, default_folder, held, open_folder
-from optiscope.sweep.grid import plan
-from optiscope.sweep.progress import GridProgress
+from optiscope.sweep.grid import plan, without_executors
 from optiscope.sweep.seeds import Seeds, verdict_of
 from optiscope.sweep.watch import Watch
-from optiscope.sweep.worker import run_to_file
-
-OnProgress = Callable[[GridProgress], None]
-LOOK_EVERY = 0.5
-"""Seconds between two looks at the files of active runs."""
-
-AHEAD = 2
-"""Runs that are queued beyond those that are trained, so that no worker waits for its next one."""
 
 GUARD = "in a script, {} must be called under if __name__ == '__main__'"
 
@@ -53,13 +44,15 @@ def characterize(
     *,
     jobs: int | None = None,
     executor: str = "processes",
+    time_limit: float | None = None,
     resume: bool = False,
     overwrite: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Characterization:
     """Run every cell of `grid` into the folder `out` (a new dated one, if None) and return the verdicts.
 
-    `jobs` workers run at a time, as many as there are cores for if None; `executor` names a registered executor. More
+    `jobs` workers run at a time, as many as there are cores for if None; `executor` names a registered executor, and
+    `time_limit` says how many seconds a run may take there (None: any; not every executor has such a limit). More
     threads than this machine has cores are allowed, and an event of `on_progress` says so.
     The workers of "processes" are spawned and import the calling script first: a script must call this under
     `if __name__ == "__main__":`.
@@ -67,16 +60,17 @@ def characterize(
     A budget is measured before anything is written, and an event names each recorder that is beyond it.
 
     UsageError or PluginError before anything is written if the grid asks for what cannot be had; FileError if the
-    folder cannot be written to, or if no run left a file. A run whose worker failed costs itself only: it is an event
-    of `on_progress`, and a RuntimeWarning names it if it left no file and nobody is told of progress.
+    folder cannot be written to, or if no run left a file. A worker that dies, runs out of memory or takes too long
+    costs its run only, which is tried once more; if it fails again it is in `lost` of what is returned. Both are events
+    of `on_progress`, and a RuntimeWarning names the run if it left no file and nobody is told of progress.
     KeyboardInterrupt leaves every file in place: `resume` keeps the finished runs and goes on with the others.
     """
     refuse_in_worker("characterize")
     host = host_for(grid)
     runs = plan(grid, host)
-    grid = attrs.evolve(grid, kernels=runs[0].config.kernels, block=runs[0].config.block)
     analyzers = build_analyzers(host, grid.options)
-    workers, jobs = workers_for(grid, host, executor, jobs)
+    workers, jobs = workers_for(grid, host, executor, jobs, time_limit)
+    grid = remembered(grid, host, runs[0])
     folder = Path(out) if out is not None else default_folder()
     with workers:
         asked = grid
@@ -86,7 +80,7 @@ def characterize(
         with held(folder):
             run_folder = open_folder(folder, grid, host.active, resume, overwrite)
             seeds = Seeds(grid, runs, run_folder, host, lambda path: verdict_of(path, analyzers))
-            watch = Watch(seeds.runs, run_folder)
+            watch = Watch(seeds.runs, run_folder, jobs)
             pending = unfinished(seeds.runs, run_folder, watch)
             watch.add(more := seeds.begin(pending))
             pending += more
@@ -95,10 +89,10 @@ def characterize(
             with ending(workers, folder):
                 if on_progress is not None:
                     on_progress(watch.look((), told))
-                error = execute(pending, workers, jobs + AHEAD, run_folder, watch, on_progress, seeds.after)
-            _name_missing([run.info.run_id for run in seeds.runs], run_folder, error, watch, on_progress)
+                lost = execute(pending, workers, jobs + workers.ahead, run_folder, watch, on_progress, seeds.after)
+            _name_missing([run.info.run_id for run in seeds.runs], run_folder, lost, watch, on_progress)
             write_index(folder)
-            characterization = label_folder(folder, analyzers, grid.confidence, grid.optimizers)
+            characterization = label_folder(folder, analyzers, grid.confidence, grid.optimizers, lost=lost)
             characterization.write(folder)
     return characterization
 
@@ -109,12 +103,31 @@ def refuse_in_worker(name: str) -> None:
         raise UsageError(f"a worker that is starting called {name} again: {GUARD.format(name)}")
 
 
-def workers_for(grid: GridConfig, host: PluginHost, executor: str, jobs: int | None) -> tuple[Any, int]:
+def workers_for(
+    grid: GridConfig, host: PluginHost, executor: str, jobs: int | None, time_limit: float | None = None
+) -> tuple[Workers, int]:
     """Return the executor of that name, and how many jobs it has: `jobs`, or what its options say, or one a core."""
-    options: dict[str, Any] = {"jobs": default_jobs(grid.threads), **grid.options.get(executor, {})}
-    if jobs is not None:
-        options["jobs"] = jobs
-    return host.build("executors", executor, options), max(1, int(options["jobs"]))
+    jobs = jobs_for(grid, host, executor, jobs)
+    options: dict[str, Any] = {**grid.options.get(executor, {}), "jobs": jobs}
+    if time_limit is not None:
+        options["time_limit"] = time_limit
+    return Workers(partial(host.build, "executors", executor, options)), jobs
+
+
+def jobs_for(grid: GridConfig, host: PluginHost, executor: str, jobs: int | None) -> int:
+    """Return how many runs the executor of that name has at a time: `jobs`, or what its options say, or one a core.
+
+    UsageError where there is no such executor, or its options cannot be.
+    """
+    asked: Any = {"jobs": default_jobs(grid.threads), **grid.options.get(executor, {})}
+    asked |= {} if jobs is None else {"jobs": jobs}
+    host.check("executors", executor, asked)
+    return int(asked["jobs"])
+
+
+def remembered(grid: GridConfig, host: PluginHost, run: Prepared) -> GridConfig:
+    """Return `grid` as its folder remembers it: with what planning made of it, as `run` shows."""
+    return attrs.evolve(without_executors(grid, host), kernels=run.config.kernels, block=run.config.block)
 
 
 def unfinished(runs: Sequence[Prepared], folder: Path, watch: Watch) -> list[Prepared]:
@@ -128,7 +141,7 @@ def unfinished(runs: Sequence[Prepared], folder: Path, watch: Watch) -> list[Pre
 
 
 @contextmanager
-def ending(workers: Any, folder: Path) -> Iterator[None]:
+def ending(workers: Workers, folder: Path) -> Iterator[None]:
     """End the `workers` with whatever ends the block early, and leave an index of what there is."""
     try:
         yield
@@ -167,83 +180,17 @@ def _crowd(jobs: int, threads: int) -> list[str]:
     ]
 
 
-def execute(
-    pending: Sequence[Prepared],
-    workers: Any,
-    in_flight: int,
-    folder: Path,
-    watch: Watch,
-    on_progress: OnProgress | None,
-    after: Callable[[Prepared], Sequence[Prepared]] = lambda run: (),
-) -> BaseException | None:
-    """Run `pending`, at most `in_flight` handed over at a time; return what the last worker that failed raised.
-
-    A run that is over is told of before the next is handed over: an executor that trains in `submit` itself shows
-    progress as well, and nothing is begun after Ctrl-C. An executor that breaks down gets no more runs. `after` says
-    which runs follow from one that is over; they are the next.
-    """
-    queue = list(reversed(pending))
-    active: dict[Future[RunResult], Prepared] = {}
-    last: BaseException | None = None
-    while queue or active:
-        while queue and len(active) < in_flight and not any(future.done() for future in active):
-            run = queue.pop()
-            try:
-                active[workers.submit(run_to_file, run.config, str(folder))] = run
-            except BrokenExecutor as error:
-                last = error
-                queue.clear()
-        done, _ = wait(active, timeout=LOOK_EVERY, return_when=FIRST_COMPLETED)
-        last = next((raised for future in done if (raised := future.exception())), last)
-        events = [event for future in done for event in _events(active[future].info.run_id, future)]
-        following = [more for future in done for more in after(active[future])]
-        watch.add(following)
-        queue += following
-        if on_progress is not None:
-            on_progress(watch.look([run.info.run_id for run in active.values()], events))
-        for future in done:
-            del active[future]
-    return last
-
-
-def _events(run_id: str, future: Future[RunResult]) -> list[str]:
-    """Return a line on a run that did not come to an end of its own; raise what concerns the whole grid.
-
-    A full disk concerns all runs, and so does Ctrl-C, which a run that is trained in this process takes for itself;
-    what a plugin raised, a run that does not repeat itself, or the death of a worker, its own run only.
-    """
-    error = future.exception()
-    if isinstance(error, NotRepeatedError):
-        return [f"{run_id}: {error}"]
-    if isinstance(error, OptiscopeError) and not isinstance(error, PluginError):
-        raise error
-    if error is not None:
-        return [f"{run_id}: its worker failed ({_told(error)}); --resume runs it again"]
-    result = future.result()
-    if result.status == "interrupted":
-        raise KeyboardInterrupt
-    told = [f"{run_id}: {result.why}"] if result.status == "failed" else []
-    if result.taken_up:
-        told.append(f"{run_id}: taken up after step {result.taken_up}, {_steps(result.repeated)} computed again")
-    elif result.repeated:
-        told.append(f"{run_id}: begun anew, {_steps(result.repeated)} computed again")
-    return told
-
-
-def _steps(count: int) -> str:
-    return f"{count} step{'s' * (count != 1)}"
-
-
 def _name_missing(
-    run_ids: Sequence[str], folder: Path, error: BaseException | None, watch: Watch, on_progress: OnProgress | None
+    run_ids: Sequence[str], folder: Path, lost: Mapping[str, str], watch: Watch, on_progress: OnProgress | None
 ) -> None:
     """Tell which runs left no file; FileError where none left one."""
     missing = [run_id for run_id in run_ids if not (folder / f"{run_id}.h5").exists()]
     if not missing:
         return
     if len(missing) == len(run_ids):
+        why = [*lost.values()][-1] if lost else "no reason is known"
         raise FileError(
-            f"none of the {len(run_ids)} runs left a file in {folder} (the last worker's error: {_told(error)}): "
+            f"none of the {len(run_ids)} runs left a file in {folder}, the last because {why}; "
             f"the executor in-process shows where it comes from; {GUARD.format('characterize')}"
         )
     sentence = (
@@ -254,19 +201,3 @@ def _name_missing(
         on_progress(watch.look((), [sentence]))
     else:
         warnings.warn(sentence, RuntimeWarning, stacklevel=3)
-
-
-def _told(error: BaseException | None) -> str:
-    """Return an error in one line."""
-    return "none" if error is None else " ".join(f"{type(error).__name__}: {error}".split())
-
-
-def is_finished(path: Path) -> bool:
-    """Say whether a run file holds a run that need not be trained again; one that failed is."""
-    if not path.exists():
-        return False
-    try:
-        with open_run(path) as run:
-            return run.status in ("completed", "diverged")
-    except (OptiscopeError, OSError):
-        return False

@@ -30,18 +30,10 @@ from optiscope.hooks import PluginHost
 from optiscope.labels import RunVerdict, build_analyzers, label_folder, label_run
 from optiscope.storage import open_run, write_index
 from optiscope.storage.schema import layout
+from optiscope.sweep.execute import OnProgress, execute
 from optiscope.sweep.folder import check_folder, default_folder, held, open_folder
 from optiscope.sweep.grid import plan
-from optiscope.sweep.run import (
-    AHEAD,
-    OnProgress,
-    ending,
-    execute,
-    freeze_schedules,
-    refuse_in_worker,
-    unfinished,
-    workers_for,
-)
+from optiscope.sweep.run import ending, freeze_schedules, refuse_in_worker, remembered, unfinished, workers_for
 from optiscope.sweep.watch import Watch
 from optiscope.whole import write_whole
 
@@ -125,6 +117,7 @@ def max_lr(
     between: tuple[float, float] | None = None,
     jobs: int | None = None,
     executor: str = "processes",
+    time_limit: float | None = None,
     resume: bool = False,
     overwrite: bool = False,
     on_progress: OnProgress | None = None,
@@ -142,16 +135,17 @@ def max_lr(
     settings = Settings(confidence=confidence, tolerance=tolerance, max_runs=max_runs, between=between)
     host = host_for(grid)
     bases = plan(grid, host)
-    grid = attrs.evolve(grid, kernels=bases[0].config.kernels, block=bases[0].config.block)
     analyzers = build_analyzers(host, grid.options)
-    workers, jobs = workers_for(grid, host, executor, jobs)
+    workers, jobs = workers_for(grid, host, executor, jobs, time_limit)
+    grid = remembered(grid, host, bases[0])
     folder = Path(out) if out is not None else default_folder()
     with workers:
         grid, told = freeze_schedules(check_folder(folder, grid, host.active, resume, overwrite), bases)
         searches = [_Search(base, host, grid.thin, settings) for base in bases]
         with held(folder):
             runs = open_folder(folder, grid, host.active, resume, overwrite)
-            watch = Watch((), runs)
+            watch = Watch((), runs, jobs)
+            lost: dict[str, str] = {}
             with ending(workers, folder):
                 while asked := [(search, run) for search in searches for run in search.next_runs()]:
                     watch.add(run for _, run in asked)
@@ -159,13 +153,14 @@ def max_lr(
                     if on_progress is not None:
                         on_progress(watch.look((), told))
                         told = []
-                    execute(pending, workers, jobs + AHEAD, runs, watch, on_progress)
+                    lost |= execute(pending, workers, jobs + workers.ahead, runs, watch, on_progress)
                     for search, run in asked:
-                        search.take(run, runs / f"{run.info.run_id}.h5", analyzers)
+                        why = lost.get(run.info.run_id, "")
+                        search.take(run, runs / f"{run.info.run_id}.h5", analyzers, why)
             write_index(folder)
             if any(runs.glob("*.h5")):
                 known = {run_id: verdict for search in searches for run_id, verdict in search.verdicts.items()}
-                label_folder(folder, analyzers, grid.confidence, grid.optimizers, known).write(folder)
+                label_folder(folder, analyzers, grid.confidence, grid.optimizers, known, lost).write(folder)
             found = tuple(search.result() for search in searches)
             write_whole(folder / FILE_NAME, to_json(found))
     return found
@@ -196,9 +191,11 @@ class _Search:
         lrs = next_lrs(self._trials(), self._start, self._limits)[:left]
         return [self._prepare(lr, len(self._made) + number) for number, lr in enumerate(lrs)]
 
-    def take(self, run: Prepared, path: Path, analyzers: Sequence[Analyzer]) -> None:
-        """Take note of what the file at `path` says of `run`."""
+    def take(self, run: Prepared, path: Path, analyzers: Sequence[Analyzer], lost: str) -> None:
+        """Take note of what the file at `path` says of `run`, or why it was `lost`."""
         result, why, verdict = _outcome(path, analyzers)
+        if lost:
+            result, why, verdict = "failed", lost, None
         made = Made(run_id=run.info.run_id, lr=run.info.lr, seed=run.info.seed, result=result, why=why)
         self._made.append(made)
         if verdict is not None:

@@ -4,12 +4,17 @@ A live file can be opened at any moment, by anybody: so progress needs no channe
 same whether a run is trained in this process, in a worker or on another machine that shares the folder. A file that
 was there before its run began (it failed, or was killed) says nothing, until the run replaces it or goes on in it; what
 it held then was not done by this grid, and says nothing about its pace.
+
+The time left follows from the pace of what was done, by `optiscope.sweep.forecast`. A run's own clock, which its file
+holds, knows nothing of the start of workers, or of runs beside it. A run that ended early, because it diverged,
+says that the other seeds of its cell will.
 """
 
 from __future__ import annotations
 
 import math
 import os
+import statistics
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,34 +23,57 @@ import attrs
 
 from optiscope.engine import Prepared
 from optiscope.errors import OptiscopeError
-from optiscope.records import RunInfo
+from optiscope.records import RunInfo, RunResult
 from optiscope.storage import open_run
+from optiscope.sweep.forecast import Kind, Pace, makespan
 from optiscope.sweep.progress import CellProgress, CellStatus, GridProgress
 
 TAIL = 200
 """Steps of the signal that a glimpse holds, at most."""
 
+CellName = tuple[str, int, float]
+
 
 @attrs.frozen(kw_only=True)
 class Glimpse:
-    """What a run file said when it was last looked at."""
+    """What a run file said when it was last looked at; `clock` is the run's own at its last step, in seconds.
+
+    `since` is the first step, and the clock at it, that say something about the pace of this grid.
+    """
 
     status: str = "waiting"
     step: int = 0
+    clock: float = 0.0
+    since: tuple[int, float] = (0, 0.0)
     loss: float | None = None
     signal: tuple[float, ...] = ()
 
+    @property
+    def ended(self) -> bool:
+        """Whether the run is over."""
+        return self.status in ("completed", "diverged", "failed")
+
+    @property
+    def timed(self) -> tuple[int, float]:
+        """Steps that this grid made, and the seconds that they took."""
+        return self.step - self.since[0], self.clock - self.since[1]
+
 
 class Watch:
-    """Looks at the files of a grid's runs whenever it is asked to; made before the runs begin."""
+    """Looks at the files of a grid's runs whenever it is asked to; made before the runs begin. `jobs` run at a time."""
 
-    def __init__(self, plan: Iterable[Prepared], runs: Path) -> None:
+    def __init__(self, plan: Iterable[Prepared], runs: Path, jobs: int = 1) -> None:
         self._began = time.monotonic()
+        self._jobs = jobs
         self._infos: dict[str, RunInfo] = {}
         self._runs = runs
         self._seen: dict[str, Glimpse] = {}
         self._stale: dict[str, tuple[int, int] | None] = {}
-        self._done_before = 0.0
+        self._before: set[str] = set()
+        self._lost: set[str] = set()
+        self._overheads: list[float] = []
+        self._members: dict[CellName, list[str]] = {}
+        self._cells: dict[CellName, CellProgress] = {}
         self.add(plan)
 
     def add(self, plan: Iterable[Prepared]) -> None:
@@ -55,26 +83,43 @@ class Watch:
             self._infos[run_id] = run.info
             self._seen[run_id] = Glimpse()
             self._stale[run_id] = self._identity(run_id)
+            self._members.setdefault(_cell_of(run.info), []).append(run_id)
+            self._cells.pop(_cell_of(run.info), None)
 
     def skip(self, run_ids: Iterable[str]) -> None:
         """Count these runs as finished before the clock started."""
         for run_id in run_ids:
             self._stale[run_id] = None
-            self._seen[run_id] = self._look(run_id)
-            self._done_before += self._work_of(self._infos[run_id])
+            self._before.add(run_id)
+            self._note(run_id, self._look(run_id))
+
+    def take(self, result: RunResult) -> None:
+        """Take note of a run that is over. Its file is opened only if its cell shows it."""
+        self._overheads.append(result.overhead)
+        before, steps, clock = self._seen[result.run_id], result.steps, result.wall_time
+        since = before.since
+        if since == (0, 0.0) and steps:
+            since = result.taken_up, clock * result.taken_up / steps
+        glimpse = attrs.evolve(before, status=result.status, step=steps, clock=clock, since=since, loss=None)
+        self._note(result.run_id, glimpse)
+
+    def lose(self, run_id: str) -> None:
+        """Count a run as failed, whatever its file says."""
+        self._lost.add(run_id)
+        self._note(run_id, attrs.evolve(self._seen[run_id], status="failed"))
 
     def look(self, active: Iterable[str], events: Iterable[str] = ()) -> GridProgress:
         """Return how far the grid is, after a look at the files of `active` runs."""
         for run_id in active:
-            before = self._seen[run_id]
-            self._seen[run_id] = self._look(run_id)
-            if before.status == "waiting" and self._taken_up(run_id):
-                self._done_before += self._work_of(self._infos[run_id])
+            if run_id not in self._lost:
+                self._note(run_id, self._look(run_id))
         elapsed = time.monotonic() - self._began
-        done, total = self._work_done(), sum(map(_work, self._infos.values()))
-        worked = done - self._done_before
-        remaining = elapsed * (total - done) / worked if worked > 0 else None
-        return GridProgress(cells=self._cells(), elapsed=elapsed, remaining=remaining, events=tuple(events))
+        cells = tuple(self._cell(name) for name in self._members)
+        return GridProgress(cells=cells, elapsed=elapsed, remaining=self._remaining(), events=tuple(events))
+
+    def _note(self, run_id: str, glimpse: Glimpse) -> None:
+        self._seen[run_id] = glimpse
+        self._cells.pop(_cell_of(self._infos[run_id]), None)
 
     def _look(self, run_id: str) -> Glimpse:
         path = self._runs / f"{run_id}.h5"
@@ -84,10 +129,16 @@ class Watch:
             return before
         try:
             with open_run(path) as run:
-                steps = run.n_steps
+                steps, clock = run.n_steps, run.h5["step/wall_time"]
+                last = float(clock[steps - 1]) if steps else 0.0
+                since = before.since
+                if steps and since == (0, 0.0):
+                    since = (steps, last) if self._taken_up(run_id) else (1, float(clock[0]))
                 return Glimpse(
                     status=run.status,
                     step=steps,
+                    clock=last,
+                    since=since,
                     loss=float(run.h5["step/loss"][steps - 1]) if steps else None,
                     signal=tuple(map(float, run.h5["step/logits_q05"][max(0, steps - TAIL) : steps])),
                 )
@@ -107,49 +158,74 @@ class Watch:
         left, found = self._stale[run_id], self._identity(run_id)
         return left is not None and found is not None and left[0] == found[0] and left != found
 
-    def _work_done(self) -> float:
-        return sum(map(self._work_of, self._infos.values()))
+    def _remaining(self) -> float | None:
+        """Return in how many seconds all runs will be over; None where nothing is known of their pace."""
+        pace = self._pace()
+        under_way: list[float] = []
+        waiting: list[float] = []
+        for members in self._members.values():
+            known = [self._seen[run_id] for run_id in members]
+            ended = [seen.step for seen in known if seen.status in ("completed", "diverged")]
+            for run_id in members:
+                info, seen = self._infos[run_id], self._seen[run_id]
+                step = pace.of(_kind_of(info))
+                if seen.ended:
+                    continue
+                if step is None:
+                    return None
+                steps = min(info.steps, max(seen.step, statistics.fmean(ended))) if ended else info.steps
+                (under_way if seen.step else waiting).append((steps - seen.step) * step + pace.run)
+        return makespan(waiting, self._jobs, under_way)
 
-    def _work_of(self, info: RunInfo) -> float:
-        seen = self._seen[info.run_id]
-        return _work(info) if _ended(seen) else _work(info) * seen.step / info.steps
+    def _pace(self) -> Pace:
+        """Return the pace of what this grid did so far."""
+        steps: dict[Kind, list[tuple[int, float]]] = {}
+        for run_id, seen in self._seen.items():
+            if run_id not in self._before and seen.timed[0] > 0:
+                steps.setdefault(_kind_of(self._infos[run_id]), []).append(seen.timed)
+        return Pace(
+            step={kind: sum(took for _, took in timed) / sum(n for n, _ in timed) for kind, timed in steps.items()},
+            run=statistics.fmean(self._overheads) if self._overheads else 0.0,
+            images=any(info.data != "none" for info in self._infos.values()),
+        )
 
-    def _cells(self) -> tuple[CellProgress, ...]:
-        cells: dict[tuple[str, int, float], list[RunInfo]] = {}
-        for info in self._infos.values():
-            cells.setdefault((info.optimizer, info.batch_size, info.lr), []).append(info)
-        return tuple(self._cell(infos) for infos in cells.values())
-
-    def _cell(self, infos: list[RunInfo]) -> CellProgress:
-        seen = [self._seen[info.run_id] for info in infos]
-        started = [glimpse for glimpse in seen if glimpse.status != "waiting"]
-        latest = next((glimpse for glimpse in started if not _ended(glimpse)), started[-1] if started else Glimpse())
-        return CellProgress(
+    def _cell(self, name: CellName) -> CellProgress:
+        if name in self._cells:
+            return self._cells[name]
+        members = self._members[name]
+        infos = [self._infos[run_id] for run_id in members]
+        started = [run_id for run_id in members if self._seen[run_id].status != "waiting"]
+        shown = next((run_id for run_id in started if not self._seen[run_id].ended), started[-1] if started else None)
+        if shown is not None and self._seen[shown].loss is None and self._seen[shown].ended:
+            self._seen[shown] = attrs.evolve(self._look(shown), status=self._seen[shown].status)
+        latest = self._seen[shown] if shown is not None else Glimpse()
+        seen = [self._seen[run_id] for run_id in members]
+        self._cells[name] = CellProgress(
             optimizer=infos[0].optimizer,
             batch_size=infos[0].batch_size,
             lr=infos[0].lr,
             runs=len(infos),
-            finished=sum(map(_ended, seen)),
+            finished=sum(glimpse.ended for glimpse in seen),
             step=sum(glimpse.step for glimpse in seen),
             steps=sum(info.steps for info in infos),
             loss=latest.loss if latest.loss is None or math.isfinite(latest.loss) else None,
             signal=latest.signal,
             status=_status(seen),
         )
+        return self._cells[name]
+
+
+def _cell_of(info: RunInfo) -> CellName:
+    return info.optimizer, info.batch_size, info.lr
+
+
+def _kind_of(info: RunInfo) -> Kind:
+    return info.optimizer, info.batch_size
 
 
 def _status(seen: list[Glimpse]) -> CellStatus:
-    if all(map(_ended, seen)):
+    if all(glimpse.ended for glimpse in seen):
         return next(
             (kind for kind in ("failed", "diverged") if kind in {glimpse.status for glimpse in seen}), "completed"
         )
     return "running" if any(glimpse.status != "waiting" for glimpse in seen) else "waiting"
-
-
-def _ended(glimpse: Glimpse) -> bool:
-    return glimpse.status in ("completed", "diverged", "failed")
-
-
-def _work(info: RunInfo) -> float:
-    """Return how much work a run is, in images."""
-    return float(info.steps * info.batch_size)
