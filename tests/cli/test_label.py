@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from optiscope.analysis.thresholds import FITTED
 from optiscope.builtin.analyzers import ANALYZERS
 
 RUN = ("characterize", "--model", "quadratic", "--optimizers", "sgd", "--lrs", "0.5", "1.9", "2.2", "--steps", "400")
@@ -48,7 +49,7 @@ def test_options_reach_the_rules(optiscope, losses):
     words = ("label", losses, "--analyzers", "spike", "--set", "spike.series=loss", "--json")
     (found,) = optiscope(*words).document["analyzers"]
     assert (found["name"], found["result"]) == ("spike", "pass")
-    assert found["rule_version"] == "provisional-1 (series=loss)"
+    assert found["rule_version"] == f"{FITTED.version} (series=loss)"
 
 
 def test_what_cannot_be_judged_is_refused(refused, folder):

@@ -5,8 +5,8 @@
     KPSS           statistic of Kwiatkowski et al. (1992) for stationarity about a line, from statsmodels
     eye            standard deviation over the mean's size: what one sees of a plot
 
-The ceiling of a fault's test is the power of one that is told everything but where the fault is: that the noise is normal,
-its correlation, size and drift, and which fault it may be; and it has the whole level to itself.
+The ceiling of a fault's test is the power of one that is told everything but where the fault is: that the noise is
+normal, its correlation, size and drift, and which fault it may be; and it has the whole level to itself.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ from functools import cache
 import numpy as np
 from optiscope_spike_score import spikes
 from series import BURN, FAULTS, STEPS, Floats
-from statsmodels.tools.sm_exceptions import InterpolationWarning
-from statsmodels.tsa.stattools import kpss
 
 LIMITS = np.arange(2.0, 20.0, 0.1)
 
@@ -31,9 +29,12 @@ def spike_score(values: Floats) -> float:
 
 def stationarity(values: Floats) -> float:
     """Return the KPSS statistic after the burn-in."""
+    from statsmodels.tools.sm_exceptions import InterpolationWarning  # of the group oracle, which not all tests need
+    from statsmodels.tsa.stattools import kpss
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InterpolationWarning)  # the p-value is not used
-        return float(kpss(values[BURN:], regression="ct", nlags="auto")[0])
+        return float(kpss(values[BURN:], regression="ct", nlags="auto", result_object=False)[0])
 
 
 def eye(values: Floats) -> float:

@@ -1,7 +1,7 @@
 """Series whose answer is known: healthy noise of many families, and faults that are put into it.
 
 The families are split. Constants of the rules are fitted on some (`FITTED_ON`, by fit.py) and measured on the others
-(`HELD_OUT`, by calibration.py), so that what is measured says how the rules do on noise that they have never met. The two
+(`HELD_OUT`, by calibration.py), so that what is measured says how the rules do on noise that they have never met. The
 scripts draw from different seeds as well.
 
 Every series has 400 steps on a drift of -log t and a burn-in of 100; noise is made with 200 steps before them that

@@ -12,7 +12,8 @@
 x is the series after its burn-in, r what is left of it when its running median over 51 steps is taken out, and e what
 of r its noise's autoregression does not foresee (`optiscope.analysis.noise`). z is how far r lies from what its
 neighbours on both sides tell: of a single odd value that is the best witness. X and V look at r too, because a fault
-that comes slowly is foreseen step by step. D is looked for with everything whitened (`optiscope.analysis.shift`).
+that comes slowly is foreseen step by step. D is looked for with everything whitened (`optiscope.analysis.shift`), and
+not in the first 30 % of a run.
 
 All four alarm in one direction: V and P upwards only, because what dies down is settling, and P only by its growth,
 because a run at the edge of stability swings from step to step and is not unstable.
@@ -45,6 +46,9 @@ LEVEL = 0.05
 WINDOW = 51
 MIN_POINTS = 200
 SEED = 20230604
+BEGINNING = 0.3
+"""The share of a run in which its level is not judged: what a network learns first is many a sudden shift."""
+
 _SMALLEST = 1e-9
 _FAR, _ODD = 4.0, 2.0
 
@@ -130,18 +134,19 @@ class Detectors:
     @cached_property
     def level(self) -> Test:
         """D."""
-        first = self._change
-        height = local_height(self._noise + self._step, first, self._a, WINDOW)
-        chance = shift(self._averages(self._drawn[:, : self.size]), self._basis, self._shift.order).statistic
+        height = local_height(self._noise + self._step, self._change, self._a, WINDOW)
+        chance = shift(self._averages(self._drawn[:, : self._steps.size]), self._basis, self._shift.order).statistic
+        first = self._change + self.size - self._steps.size
         where = (first, min(first + WINDOW, self.size) - 1)
         effect = abs(height) / self.sigma
         return Test("D", float(self._shift.statistic), chance, effect, self.thresholds.least["D"], where, height > 0)
 
     @cached_property
     def period_2(self) -> Test:
-        """P."""
+        """P. Its noise is that of the first half: an oscillation that grows would pass for correlation."""
         half = self.size // 2
-        chance = robust.swing(self.rough[:, :half]) - robust.swing(self.rough[:, half:])
+        rough = self._residual_of(self._draw(reflections(self.residual[:half], order_of(self.residual[:half])), half))
+        chance = robust.swing(rough[:, :half]) - robust.swing(rough[:, half:])
         before, after = float(robust.swing(self.residual[:half])), float(robust.swing(self.residual[half:]))
         effect = -math.tanh(after)
         return Test("P", before - after, chance, effect, self.thresholds.least["P"], (half, self.size - 1))
@@ -149,7 +154,10 @@ class Detectors:
     @cached_property
     def rough(self) -> Floats:
         """What r is of noise like that of the series, [replicates, T - burn]."""
-        return robust.coarse_residual(self._drawn, WINDOW, 25 if self._long else 10)
+        return self._residual_of(self._drawn)
+
+    def _residual_of(self, drawn: Floats) -> Floats:
+        return robust.coarse_residual(drawn, WINDOW, 25 if self._long else 10)
 
     @cached_property
     def trend(self) -> float:
@@ -173,24 +181,27 @@ class Detectors:
         return test
 
     def _averages(self, x: Floats) -> Floats:
-        """Return `x`, [..., T - burn], averaged over so many steps that some thousand are left."""
+        """Return `x`, [..., S], averaged over so many steps that some thousand are left."""
         group = self._group
         used = x[..., : x.shape[-1] // group * group]
         return np.asarray(np.mean(used.reshape(*x.shape[:-1], -1, group), axis=-1)) if group > 1 else x
 
     @property
     def _group(self) -> int:
-        return max(1, self.size // 1000)
+        return max(1, self._steps.size // 1000)
 
     @cached_property
     def _steps(self) -> Floats:
-        return np.arange(self.burn + 1, self.values.size + 1, dtype=np.float64)
+        """The steps, from 1, at which the level is judged, [S]."""
+        first = max(self.burn, math.ceil(BEGINNING * self.values.size)) + 1
+        return np.arange(first, self.values.size + 1, dtype=np.float64)
 
     @cached_property
     def _level(self) -> Floats:
-        """The series without its trend, and with what strays farther cut to 4 sigma: a spike is no shift."""
+        """The series without its trend, [S], and with what strays farther cut to 4 sigma: a spike is no shift."""
         cut = np.clip(self.residual, -_FAR * self.sigma, _FAR * self.sigma) - self.residual
-        return robust.remove_trend(self.values[self.burn :] + cut, robust.log_trend(self._steps))
+        after = self.values[self.burn :] + cut
+        return robust.remove_trend(after[-self._steps.size :], robust.log_trend(self._steps))
 
     @cached_property
     def _basis(self) -> Floats:
@@ -202,11 +213,12 @@ class Detectors:
 
     @property
     def _change(self) -> int:
+        """The index of the best step's first value among the steps at which the level is judged."""
         return int(self._shift.first) * self._group
 
     @cached_property
     def _step(self) -> Floats:
-        return np.where(np.arange(self.size) >= self._change, float(self._shift.height), 0.0)
+        return np.where(np.arange(self._steps.size) >= self._change, float(self._shift.height), 0.0)
 
     @cached_property
     def _noise(self) -> Floats:
@@ -229,9 +241,12 @@ class Detectors:
     @cached_property
     def _drawn(self) -> Floats:
         """Noise like that of the series, [replicates, T - burn + 50]."""
+        return self._draw(self._k, self._steps.size)
+
+    def _draw(self, k: Floats, size: int) -> Floats:
+        """Draw noise with the reflection coefficients `k` that `size` steps told."""
         tail = tail_weight(whiten(self.residual, self._a))
-        h = self.thresholds.tail_stretch * max(tail - self.thresholds.tail_margin, 0.0)
-        noise = Noise(a=predictor(unbiased(self._k, self.size)), h=h)
+        noise = Noise(a=predictor(unbiased(k, size)), h=self.thresholds.tail_stretch * tail)
         count = 99 if self._long else 299
         return noise.draw(self.size + WINDOW - 1, count, np.random.default_rng(SEED))
 

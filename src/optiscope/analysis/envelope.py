@@ -31,7 +31,7 @@ from optiscope.analysis.detectors import LEVEL, MIN_POINTS, WINDOW, centre, dete
 from optiscope.analysis.finding import Alarm, Finding, Result, StepRange
 from optiscope.analysis.robust import Floats
 
-RULE = "provisional-1"
+RULE = "provisional-2"
 ROUGHNESS_LIMIT = 0.5
 """The limit of R. Drawing 50 images alone moves their 5 % quantile: by 0.07 IQR if all 500 logits of a normal
 distribution were independent, by 0.22 IQR if only the images were. A limit of 0.5 is about twice the larger."""
@@ -42,8 +42,8 @@ class Envelope:
     """The statistics of one series after burn-in; `steps` are the first and last step (from 1) that were used.
 
     `sigma` is 1.4826 MAD(r) in the units of the series, `sigma_interval` its 95 % bootstrap interval. `p_values`
-    belong to X, V and D, in this order, `alarms` are those of them that alarm, and `rising` names those among X, V and D in
-    which the series rose (an alarm of X may fall at one step and rise at another). `trend` is b in a + b log t:
+    belong to X, V and D, in this order, `alarms` are those of them that alarm, and `rising` names those in which the
+    series rose (an alarm of X may fall at one step and rise at another). `trend` is b in a + b log t:
     what drift there was, reported and not judged.
     """
 

@@ -15,7 +15,7 @@ MAD_TO_SIGMA = 1.4826
 """The standard deviation of a normal distribution over its median absolute deviation."""
 
 _CLIP, _CLIPPED = 2.0, 0.9594
-"""Where `scale` clips, in standard deviations, and the standard deviation of a normal variable that is clipped there."""
+"""Where `scale` clips, in standard deviations, and the standard deviation of a normal variable clipped there."""
 
 _SWING_END = 1 - 1e-9
 

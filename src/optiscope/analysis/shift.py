@@ -1,13 +1,13 @@
 """A shift of level in correlated noise: the best of all steps that least squares can fit.
 
 In noise of lag-1 correlation 0.9 a shift by two standard deviations hardly shows in the sums of a CUSUM, since 300
-such steps are worth about 16 independent ones. Yet at one step it is a jump of 4.6 standard deviations of what is new at
-each step. So the series, the trend and the step are all whitened by the noise's autoregression, and the step is fitted
+such steps are worth about 16 independent ones. Yet at one step it is a jump of 4.6 standard deviations of what is new
+at each. So the series, the trend and the step are all whitened by the noise's autoregression, and the step is fitted
 to what is new: generalised least squares, for every step that there could be. A step whitened is c_0, c_1, ..., c_p,
 c_p, c_p, ... with c_i = 1 - a_1 - ... - a_i: the jump first, then what lasts of it.
 
 A real shift passes for correlation while the noise is being estimated, and would hide itself. So the noise is estimated
-twice: with nothing taken out, and then without the best step that was found with the first estimate.
+with the best step taken out that ordinary least squares finds. It finds all that could pass for correlation.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import numpy.typing as npt
 
 from optiscope.analysis.noise import burg, order_of, whiten
 from optiscope.analysis.robust import Floats, remove_trend
-
 
 MARGIN = 25
 """A step has so many values before it and after it; with fewer it is a spike or the end of one."""
