@@ -11,6 +11,7 @@ normal, its correlation, size and drift, and which fault it may be; and it has t
 
 from __future__ import annotations
 
+import bisect
 import warnings
 from functools import cache
 
@@ -23,8 +24,8 @@ LIMITS = np.arange(2.0, 20.0, 0.1)
 
 def spike_score(values: Floats) -> float:
     """Return the largest limit, of those from 2 to 20, beyond which a value lies after the burn-in."""
-    beyond = [limit for limit in LIMITS if spikes(values, limit)[BURN:].any()]
-    return float(max(beyond, default=0.0))
+    first = bisect.bisect_left(LIMITS, True, key=lambda limit: not spikes(values, limit)[BURN:].any())
+    return float(LIMITS[first - 1]) if first else 0.0
 
 
 def stationarity(values: Floats) -> float:

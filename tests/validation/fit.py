@@ -2,13 +2,13 @@
 
     uv run python tests/validation/fit.py [--trials N] [--seed N]
 
-Prints what belongs into src/optiscope/analysis/thresholds.py; with the default of 1000 trials it takes a minute or
+Prints what belongs into src/optiscope/analysis/thresholds.py; with the default of 4000 trials it takes a minute or
 two on one core. What is fitted, and to what:
 
     tail_stretch    the least with which X alone alarms on at most 5 % of healthy series of any distribution
     least           the largest effect, in twentieths, that 99 % of the smallest faults to be found have
 
-The version is a digest of the constants and of what they were fitted on. Constants that are changed by hand, or a family
+The version is a digest of the constants and of what they were fitted on. Constants changed by hand, or a distribution
 that is added without a new fit, no longer match it, and a test says so.
 """
 
@@ -40,7 +40,7 @@ NORMAL = ("AR(1) 0.2", "AR(1) 0.7")
 SMALLEST = {"V": "noise 1.41 times as large", "D": "shift of 2", "P": "period 2 growing to 2"}
 """The faults that must be found: a doubled variance, and two standard deviations."""
 
-TRIALS, SEED = 1000, 1
+TRIALS, SEED = 4000, 1
 WEIGHTS = np.linspace(0, 1, 51)
 
 
@@ -69,7 +69,7 @@ def effect(name: str, trials: int, rng: np.random.Generator) -> float:
     """Return the effect that all but 1 % of the smallest faults for the test `name` have, in normal noise."""
     put_in = FAULTS[SMALLEST[name]][1]
     effects = []
-    for family, _ in itertools.product(NORMAL, range(trials // 20)):
+    for family, _ in itertools.product(NORMAL, range(trials // 80)):
         found = detectors(drifting(put_in(FITTED_ON[family](rng))), BURN)
         assert found is not None
         effects.append(found.test(name).effect)

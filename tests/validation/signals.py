@@ -106,7 +106,7 @@ def tables(trials: int, seed: int) -> Iterator[str]:
         )
         yield f"| {fault} | {name} | " + " | ".join(cells) + " |"
     scores = ["ours", *BASELINES]
-    yield f"\nArea under the ROC curve, {trials} healthy series against {trials} faulty, at phi {' / '.join(map(str, PHIS))}:\n"
+    yield f"\nArea under the ROC curve of {trials} healthy and {trials} faulty series, at each phi in turn:\n"
     yield "| fault | " + " | ".join(scores) + " |\n|" + " --- |" * (len(scores) + 1)
     for fault in FAULTS:
         cells = (" / ".join(f"{found[fault, phi][2][score]:.2f}" for phi in PHIS) for score in scores)

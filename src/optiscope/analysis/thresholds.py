@@ -22,7 +22,7 @@ class Thresholds:
 
 
 FITTED = Thresholds(
-    version="fitted-8af97a74",
+    version="fitted-df4ef6b8",
     tail_stretch=1.0,
     least={"X": 0.0, "V": 0.15, "D": 1.15, "P": 0.85},
 )
