@@ -10,7 +10,8 @@
                     less second half
 
 x is the series after its burn-in, r what is left of it when its running median over 51 steps is taken out, and e what
-of r its noise's autoregression does not foresee (`optiscope.analysis.noise`). z is how far r lies from what its
+of r an autoregression does not foresee (`optiscope.analysis.noise`). It has one coefficient, since more would take an
+oscillation that grows for correlation; for D it has as many as the noise asks for. z is how far r lies from what its
 neighbours on both sides tell: of a single odd value that is the best witness. X and V look at r too, because a fault
 that comes slowly is foreseen step by step. D is looked for with everything whitened (`optiscope.analysis.shift`), and
 not in the first 30 % of a run.
@@ -134,8 +135,10 @@ class Detectors:
     @cached_property
     def level(self) -> Test:
         """D."""
-        height = local_height(self._noise + self._step, self._change, self._a, WINDOW)
-        chance = shift(self._averages(self._drawn[:, : self._steps.size]), self._basis, self._shift.order).statistic
+        k = reflections(self._noise, order_of(self._noise))
+        height = local_height(self._noise + self._step, self._change, predictor(k), WINDOW)
+        drawn = self._averages(self._draw(k, self._steps.size))
+        chance = shift(drawn, self._basis, self._shift.order).statistic
         first = self._change + self.size - self._steps.size
         where = (first, min(first + WINDOW, self.size) - 1)
         effect = abs(height) / self.sigma
@@ -143,10 +146,9 @@ class Detectors:
 
     @cached_property
     def period_2(self) -> Test:
-        """P. Its noise is that of the first half: an oscillation that grows would pass for correlation."""
+        """P."""
         half = self.size // 2
-        rough = self._residual_of(self._draw(reflections(self.residual[:half], order_of(self.residual[:half])), half))
-        chance = robust.swing(rough[:, :half]) - robust.swing(rough[:, half:])
+        chance = robust.swing(self.rough[:, :half]) - robust.swing(self.rough[:, half:])
         before, after = float(robust.swing(self.residual[:half])), float(robust.swing(self.residual[half:]))
         effect = -math.tanh(after)
         return Test("P", before - after, chance, effect, self.thresholds.least["P"], (half, self.size - 1))
@@ -154,9 +156,7 @@ class Detectors:
     @cached_property
     def rough(self) -> Floats:
         """What r is of noise like that of the series, [replicates, T - burn]."""
-        return self._residual_of(self._drawn)
-
-    def _residual_of(self, drawn: Floats) -> Floats:
+        drawn = self._draw(self._k, self.size + WINDOW - 1)
         return robust.coarse_residual(drawn, WINDOW, 25 if self._long else 10)
 
     @cached_property
@@ -227,7 +227,7 @@ class Detectors:
 
     @cached_property
     def _k(self) -> Floats:
-        return reflections(self._noise, order_of(self._noise))
+        return reflections(self._noise, 1)
 
     @cached_property
     def _a(self) -> Floats:
@@ -238,17 +238,12 @@ class Detectors:
         """Whether every replicate costs so much that there are 99 of them: enough for 0.05 / 4."""
         return self.size > 2000
 
-    @cached_property
-    def _drawn(self) -> Floats:
-        """Noise like that of the series, [replicates, T - burn + 50]."""
-        return self._draw(self._k, self._steps.size)
-
     def _draw(self, k: Floats, size: int) -> Floats:
-        """Draw noise with the reflection coefficients `k` that `size` steps told."""
+        """Return noise with the reflection coefficients `k`, [replicates, size]."""
         tail = tail_weight(whiten(self.residual, self._a))
-        noise = Noise(a=predictor(unbiased(k, size)), h=self.thresholds.tail_stretch * tail)
-        count = 99 if self._long else 299
-        return noise.draw(self.size + WINDOW - 1, count, np.random.default_rng(SEED))
+        noise = Noise(a=predictor(unbiased(k, self._steps.size)), h=self.thresholds.tail_stretch * tail)
+        count = 99 if self._long else 319
+        return noise.draw(size, count, np.random.default_rng(SEED))
 
 
 def excursions(r: Floats, a: Floats) -> Floats:
