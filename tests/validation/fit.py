@@ -58,10 +58,13 @@ def stretch(trials: int, rng: np.random.Generator) -> float:
 
     def holds(stretch: float) -> bool:
         """Return whether no distribution alarms too often."""
-        alarms = (largest > np.interp(stretch * weights, WEIGHTS, limits) for largest, weights in judged)
+        alarms = (most > np.interp(stretch * weights, WEIGHTS, limits) for most, weights in judged)
         return max(float(np.mean(found)) for found in alarms) <= LEVEL
 
-    return next(filter(holds, STRETCHES))
+    found = next(filter(holds, STRETCHES), None)
+    if found is None:
+        raise ValueError(f"no stretch up to {STRETCHES[-1]} holds the level in {trials} trials: take more trials")
+    return found
 
 
 def effect(name: str, trials: int, rng: np.random.Generator) -> float:
