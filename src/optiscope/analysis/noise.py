@@ -5,7 +5,7 @@ CUSUM limit for independent noise alarms on every healthy run. So the noise is m
 
     x_t = a_1 x_(t-1) + ... + a_p x_(t-p) + e_t            e = g exp(h g^2 / 2), g standard normal
 
-by an autoregression of the order that Akaike's criterion takes (the coefficients are Burg's), and innovations e whose
+by an autoregression (the coefficients are Burg's, the order, where it is free, Akaike's), and innovations e whose
 tails are those of Tukey's h distribution: h = 0 is the normal, and the larger, the more often something far off is
 mere chance. The model serves twice. Faults are looked for in what it leaves unexplained: a shift that drowns in the
 slow swings of a correlated series is plain in its innovations. And series drawn from it say what a statistic is by
@@ -80,8 +80,8 @@ def tail_weight(e: Floats) -> float:
     """Return h of Tukey's distribution for `e`, [T], centred: how much longer than normal its tails are; 0 to 1.
 
     The quantiles of abs(e) are those of abs(g) times s exp(h g^2 / 2), so that their ratio's logarithm is a line in
-    g^2 / 2 with the slope h (Hoaglin 1985). It is fitted from the median on to where five values are left, or one in
-    a hundred: a handful of spikes does not move it.
+    g^2 / 2 with the slope h (Hoaglin 1985). It is fitted from the median on to where two values are left, or one in
+    a hundred: a spike or two do not move it.
     """
     left = max(_LEFT_OUT, e.size / 100)
     most = NormalDist().inv_cdf(1 - left / e.size / 2)
@@ -93,7 +93,7 @@ def tail_weight(e: Floats) -> float:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Noise:
-    """Noise with the coefficients `a`, [p], in `steps` steps of which they were estimated, and the tail weight `h`."""
+    """Noise with the coefficients `a`, [p], and the tail weight `h`."""
 
     a: Floats
     h: float
