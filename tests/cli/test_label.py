@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
+from optiscope.analysis.thresholds import FITTED
 from optiscope.builtin.analyzers import ANALYZERS
 from optiscope.cli import main
 
@@ -56,7 +57,7 @@ def test_options_reach_the_rules(optiscope, losses):
     words = ("label", losses, "--analyzers", "spike", "--set", "spike.series=loss", "--json")
     (found,) = optiscope(*words).document["analyzers"]
     assert (found["name"], found["result"]) == ("spike", "pass")
-    assert found["rule_version"] == "provisional-1 (series=loss)"
+    assert found["rule_version"] == f"{FITTED.version} (series=loss)"
 
 
 def test_what_cannot_be_judged_is_refused(refused, folder):

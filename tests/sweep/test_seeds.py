@@ -210,7 +210,9 @@ def whole(tmp_path_factory):
     plugin.write_text(PLUGIN)
     grid = attrs.evolve(GRID, lrs=[0.5, 0.3], confidence=0.9, plugins=[str(plugin)])
     out, seen = tmp_path_factory.mktemp("whole") / "out", []
-    return grid, out, run(grid, out, on_progress=seen.append), seen
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sweep_execute, "LOOK_EVERY", 0.0)
+        yield grid, out, run(grid, out, on_progress=seen.append), seen
 
 
 def names(out):

@@ -1,12 +1,11 @@
 """How often the rules are wrong where the answer is known: false alarms, power, and problems with a known limit.
 
-    uv run python tests/validation/calibration.py [--trials N] [--seed N]
+    uv run --group oracle python tests/validation/calibration.py [--trials N] [--seed N] [--only PART]
 
 Prints the tables of docs/labels.md as Markdown. With the default of 200 trials a cell it takes some fifteen minutes on
 one core. Every table says how many trials it rests on.
 
-    false alarms    healthy noise of lag-1 correlation phi on a log drift
-    power           the same with one fault
+    signals         series of noise on a log drift, healthy or with one fault: signals.py
     dynamics        runs of problems through the engine, on either side of their largest stable learning rate
 """
 
@@ -19,9 +18,10 @@ from typing import Any, ClassVar
 
 import attrs
 import numpy as np
+import signals
+from series import STEPS
 
-from optiscope.analysis import burn_in, detectors, holm, jeffreys
-from optiscope.analysis.detectors import LEVEL, NAMES
+from optiscope.analysis import jeffreys
 from optiscope.builtin.analyzers import ANALYZERS
 from optiscope.config import RunConfig
 from optiscope.engine.loop import train
@@ -29,65 +29,6 @@ from optiscope.engine.prepare import prepare
 from optiscope.labels import RunVerdict, label_run, make_record
 from optiscope.optim import Optimizer
 from optiscope.params import Parameters
-
-STEPS, BURN = 400, 100
-PHIS = (0.0, 0.5, 0.9)
-
-Floats = np.ndarray[Any, np.dtype[np.float64]]
-
-
-def noise(phi: float, rng: np.random.Generator, steps: int = STEPS) -> Floats:
-    """Return Gaussian AR(1) noise of unit variance, started from its stationary law."""
-    x = rng.standard_normal(steps) * np.sqrt(1 - phi**2)
-    x[0] /= np.sqrt(1 - phi**2)
-    for t in range(1, steps):
-        x[t] += phi * x[t - 1]
-    return x
-
-
-AFTER = np.arange(STEPS) >= 250
-RAMP = np.clip((np.arange(STEPS) - BURN) / (STEPS - BURN), 0, None) * (-1.0) ** np.arange(STEPS)
-FAULTS: dict[str, tuple[str, Callable[[Floats], Floats]]] = {
-    "spike of 5": ("X", lambda e: e + 5 * (np.arange(STEPS) == 280)),
-    "spike of 6": ("X", lambda e: e + 6 * (np.arange(STEPS) == 280)),
-    "noise 2 times as large": ("V", lambda e: e * np.where(AFTER, 2, 1)),
-    "noise 3 times as large": ("V", lambda e: e * np.where(AFTER, 3, 1)),
-    "shift of 2": ("D", lambda e: e - 2 * AFTER),
-    "shift of 3": ("D", lambda e: e - 3 * AFTER),
-    "period 2 growing to 2": ("P", lambda e: e + 2 * RAMP),
-}
-"""What is put into noise of standard deviation 1, and the test that it is for."""
-
-
-def alarms(values: Floats) -> set[str]:
-    """Return the tests that alarm, at 5 % together."""
-    found = detectors(values - np.log(np.arange(1, STEPS + 1)), BURN)
-    assert found is not None
-    tests = [found.test(name) for name in NAMES]
-    levels = holm({test.name: test.p_value for test in tests}, LEVEL)
-    return {test.name for test in tests if test.matters and test.p_value <= levels[test.name]}
-
-
-def false_alarms(trials: int, seed: int) -> dict[float, Counter[str]]:
-    """Return how often each test alarmed on healthy noise, and "any" of them, by phi."""
-    rng, counts = np.random.default_rng((seed, 1)), {}
-    for phi in PHIS:
-        counts[phi] = Counter(dict.fromkeys((*NAMES, "any"), 0))
-        for _ in range(trials):
-            found = alarms(noise(phi, rng))
-            counts[phi].update(found | ({"any"} if found else set()))
-    return counts
-
-
-def power(trials: int, seed: int, faults: tuple[str, ...] = tuple(FAULTS)) -> dict[tuple[str, float], tuple[int, int]]:
-    """Return how often the test that a fault is for alarmed, and any of them, by fault and phi."""
-    rng, counts = np.random.default_rng((seed, 2)), {}
-    for fault in faults:
-        name, put_in = FAULTS[fault]
-        for phi in PHIS:
-            found = [alarms(put_in(noise(phi, rng))) for _ in range(trials)]
-            counts[fault, phi] = sum(name in one for one in found), sum(map(bool, found))
-    return counts
 
 
 @attrs.define(kw_only=True)
@@ -203,28 +144,13 @@ def dynamics(trials: int, seed: int, problem: str) -> dict[str, Counter[str]]:
 
 
 def tables(trials: int, seed: int) -> Iterator[str]:
-    """Yield the lines of the tables, as they come."""
+    """Yield the lines of the table of known limits, as they come."""
 
     def share(count: int, of: int = trials) -> str:
         low, high = jeffreys(count, of)
         return f"{count / of:.3f} ({low:.3f} to {high:.3f})"
 
-    assert burn_in(STEPS, BURN) == BURN
-    yield f"False alarms of {trials} healthy series:\n"
-    yield "| phi | spike X | variance V | level D | period-2 P | any |\n| --- | --- | --- | --- | --- | --- |"
-    for phi, counts in false_alarms(trials, seed).items():
-        yield (
-            f"| {phi:g} | "
-            + " | ".join(f"{counts[name] / trials:.3f}" for name in NAMES)
-            + f" | {share(counts['any'])} |"
-        )
-    yield f"\nFaults found by their own test (by any), of {trials}:\n"
-    yield "| fault | test | " + " | ".join(f"phi {phi:g}" for phi in PHIS) + " |\n| --- | --- | --- | --- | --- |"
-    for fault, (name, _) in FAULTS.items():
-        found = power(trials, seed, (fault,))
-        cells = (f"{own / trials:.2f} ({every / trials:.2f})" for own, every in found.values())
-        yield f"| {fault} | {name} | " + " | ".join(cells) + " |"
-    yield f"\nVerdicts on {trials} runs on each side of a known limit:\n"
+    yield f"Verdicts on {trials} runs on each side of a known limit:\n"
     yield "| problem | side | right | undecided | wrong |\n| --- | --- | --- | --- | --- |"
     for problem in PROBLEMS:
         for side, counts in dynamics(trials, seed, problem).items():
@@ -232,14 +158,21 @@ def tables(trials: int, seed: int) -> Iterator[str]:
             yield f"| {problem} | {side} | {share(counts[right])} | {counts['undecided']} | {counts[wrong]} |"
 
 
+PARTS = {"signals": signals.tables, "dynamics": tables}
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description="measure how often the rules are wrong")
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--seed", type=int, default=2024)
+    parser.add_argument("--only", choices=PARTS, help="print the tables of one part")
     options = parser.parse_args()
-    for line in tables(options.trials, options.seed):
-        print(line, flush=True)
+    for name, part in PARTS.items():
+        if options.only in (None, name):
+            for line in part(options.trials, options.seed):
+                print(line, flush=True)
+            print(flush=True)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,12 @@
 
 An alarm on the signal alone is not instability: healthy training moves its logits about. It is corroborated when the
 loss, or the norm of the whole gradient, gets worse in the same way at the same time. That is: measured as the
-envelope is (same burn-in, running median, bootstrap and level), the same statistic alarms on it, *upwards*, over
-steps that overlap with those of the alarm, give or take the 25 steps that the running median cannot resolve.
+envelope is (same burn-in, running median, model of the noise and levels), the same statistic alarms on it, *upwards*,
+over steps that overlap with those of the alarm, give or take the 25 steps that the running median cannot resolve.
 
-Upwards means: X, the loss jumps up by more than the limit; V, its noise grows; D, its median over the 51 steps after
-the change is more than one standard deviation of its noise above that over the 51 steps before. A falling loss, however
-crookedly it falls, is no witness. Alarm R, and alarms of other analyzers, can be corroborated by any of the three.
-The loss is taken as it is and not its logarithm, whose noise grows in every healthy run as the loss nears zero.
+Upwards means: X, the loss jumps up by more than the limit; V, its noise grows; D, it shifts upwards. A falling loss,
+however crookedly it falls, is no witness. Alarm R, and alarms of other analyzers, can be corroborated by any of the
+three. The loss is taken as it is and not its logarithm, whose noise grows in every healthy run as the loss nears zero.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ import numpy as np
 from optiscope.analysis.detectors import WINDOW
 from optiscope.analysis.envelope import measure
 from optiscope.analysis.finding import Alarm, StepRange
-from optiscope.analysis.robust import Floats, jump, running_median
+from optiscope.analysis.robust import Floats
 
 SLACK = WINDOW // 2
 
@@ -43,15 +42,13 @@ def corroborate(alarms: Sequence[Alarm], witnesses: Mapping[str, Floats], burn: 
     """
     for name, values in witnesses.items() if alarms else ():
         bad = np.flatnonzero(~np.isfinite(values))
-        values = values[: bad[0]] if bad.size else values
-        measured = measure(values, burn)
+        measured = measure(values[: bad[0]] if bad.size else values, burn)
         if measured is None:
             continue
-        worse = [seen for seen in measured.alarms if _upwards(seen, values, measured.sigma)]
         for alarm in alarms:
-            for seen in worse:
+            for seen in measured.alarms:
                 alike = seen.name == alarm.name or alarm.name not in _OWN_WITNESS
-                if alike and _overlap(alarm.steps, seen.steps):
+                if alike and seen.name in measured.rising and _overlap(alarm.steps, seen.steps):
                     return Witness(series=name, alarm=alarm, seen=seen)
     return None
 
@@ -61,13 +58,3 @@ _OWN_WITNESS = ("X", "V", "D")
 
 def _overlap(one: StepRange, other: StepRange) -> bool:
     return one[0] <= other[1] + SLACK and other[0] <= one[1] + SLACK
-
-
-def _upwards(alarm: Alarm, values: Floats, sigma: float) -> bool:
-    first, last = alarm.steps[0] - 1, alarm.steps[1]
-    if alarm.name == "X":
-        residual = (values - running_median(values, WINDOW))[first:last]
-        return float(np.max(residual)) > alarm.threshold * sigma
-    if alarm.name == "D":
-        return jump(values, first, WINDOW) > sigma
-    return True

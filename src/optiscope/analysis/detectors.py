@@ -1,20 +1,27 @@
 """Four faults that a series may show, each tested against what the series would do by chance.
 
-    X   spike       max abs(r) / (1.4826 MAD(r))           the largest excursion, in standard deviations
-    V   variance    log MAD ratio of halves of r           noise that grows
-    D   level       robust CUSUM of x - (a + b log t)      a shift of level
-    P   period-2    atanh of the lag-1 correlation of      an oscillation from step to step that grows
+    X   spike       max of abs(r) and abs(z), each in its   the largest excursion, in standard deviations
+                    own standard deviations
+    V   variance    log ratio of the standard deviations    noise that grows
+                    of the halves of e, or of r
+    D   level       t of the best step beside a + b log t   a shift of level
+    P   period-2    atanh of the lag-1 correlation of       an oscillation from step to step that grows
                     the differences of r: first half
                     less second half
 
-x is the series after its burn-in, r what is left of it when its running median over 51 steps is taken out. All four
-alarm in one direction: V and P upwards only, because what dies down is settling, and P only by its growth, because a
-run at the edge of stability swings from step to step and is not unstable.
+x is the series after its burn-in, r what is left of it when its running median over 51 steps is taken out, and e what
+of r an autoregression does not foresee (`optiscope.analysis.noise`). It has one coefficient, since more would take an
+oscillation that grows for correlation; for D it has as many as the noise asks for. z is how far r lies from what its
+neighbours on both sides tell: of a single odd value that is the best witness. X and V look at r too, because a fault
+that comes slowly is foreseen step by step. D is looked for with everything whitened (`optiscope.analysis.shift`), and
+not in the first 30 % of a run.
 
-By chance means: the same statistic of stationary noise with the autocorrelation of the series, through the same steps
-(`optiscope.analysis.robust`). What is significant must also matter, or every long run would alarm because no drift is
-exactly a + b log t: V and D alarm from half of the smallest fault that must be found, which is a doubled variance and a
-shift by 2 standard deviations, and P where the swing is most of what happens from one step to the next.
+All four alarm in one direction: V and P upwards only, because what dies down is settling, and P only by its growth,
+because a run at the edge of stability swings from step to step and is not unstable.
+
+By chance means: the same statistic of series that are drawn from the model of the noise. What is significant must also
+matter, or every long run would alarm because no drift is exactly a + b log t: each test has a least effect. These and
+the other constants are fitted (`optiscope.analysis.thresholds`).
 
 Nothing is computed before it is asked for: `detect` looks at the other three only where its own is in question.
 """
@@ -30,38 +37,46 @@ import numpy as np
 
 from optiscope.analysis import robust
 from optiscope.analysis.finding import Alarm, Finding, StepRange
+from optiscope.analysis.noise import Noise, order_of, predictor, reflections, tail_weight, unbiased, whiten
 from optiscope.analysis.robust import Floats
+from optiscope.analysis.shift import Shift, local_height, shift
+from optiscope.analysis.thresholds import FITTED, Thresholds
 
-RULE = "provisional-1"
+RULE = FITTED.version
 LEVEL = 0.05
 WINDOW = 51
 MIN_POINTS = 200
 SEED = 20230604
+BEGINNING = 0.3
+"""The share of a run in which its level is not judged: what a network learns first is many a sudden shift."""
+
 _SMALLEST = 1e-9
-
-LEAST_GROWTH = math.log(2) / 4
-LEAST_SHIFT = 1.0
-"""V and D alarm from these on: a log ratio of standard deviations, and a jump in standard deviations of r, from the
-median over the 51 steps before the change to that over the 51 after it, a + b log t taken out."""
-
-LEAST_SWING = 0.75
-"""P alarms where the differences of the second half are anti-correlated by this: an oscillation of 0.7 standard
-deviations in white noise, about half of what one has on average that grows to 2 from the middle of a run on."""
+_FAR, _ODD = 4.0, 2.0
 
 NAMES = {"X": "spike", "V": "variance", "D": "level", "P": "period-2"}
 
 
 @attrs.frozen(eq=False)
 class Test:
-    """A statistic, what it is by chance, whether its effect is large enough to matter, and the indices it rests on."""
+    """A statistic, what it is by chance, its effect, and the indices it rests on.
+
+    It matters if the `effect` is as large as `least`. `up` says whether the series rose.
+    """
 
     __test__ = False  # no test of pytest's
 
     name: str
     statistic: float
     chance: Floats
-    matters: bool
+    effect: float
+    least: float
     where: StepRange
+    up: bool = True
+
+    @property
+    def matters(self) -> bool:
+        """Whether the effect is large enough."""
+        return self.effect >= self.least
 
     @property
     def p_value(self) -> float:
@@ -84,6 +99,7 @@ class Detectors:
     scale: float
     burn: int
     residual: Floats
+    thresholds: Thresholds = FITTED
 
     @property
     def size(self) -> int:
@@ -97,32 +113,36 @@ class Detectors:
 
     @cached_property
     def spike(self) -> Test:
-        """X. Its noise is Gaussian: a bootstrap of a series with a spike holds the spike, and never finds it odd.
-
-        Its tails are stretched to those that the series has without its few largest values.
-        """
-        excursion = robust.largest(robust.coarse_residual(self._smooth, WINDOW, self._stride))
-        chance = robust.TAIL + (excursion - robust.TAIL) * robust.tail_stretch(self.residual)
-        distance = np.abs(self.residual)
-        limit = float(np.quantile(chance, 1 - LEVEL / 3))
-        far = np.flatnonzero(distance >= min(limit * self.sigma, float(np.max(distance))))
-        return Test("X", float(robust.largest(self.residual)), chance, True, (int(far[0]), int(far[-1])))
+        """X."""
+        excursion = excursions(self.residual, self._a)
+        chance = np.max(np.abs(excursions(self.rough, self._a)), axis=-1)
+        most = float(np.max(np.abs(excursion)))
+        limit = min(float(np.quantile(chance, 1 - LEVEL / 3)), most)
+        far = np.flatnonzero(np.abs(excursion) >= limit)
+        where, up = (int(far[0]), int(far[-1])), bool(np.max(excursion) >= limit)
+        return Test("X", most, chance, most, self.thresholds.least["X"], where, up)
 
     @cached_property
     def variance(self) -> Test:
-        """V."""
-        growth = float(robust.growth(self.residual))
-        return Test("V", growth, robust.growth(self.rough), growth >= LEAST_GROWTH, (self.size // 2, self.size - 1))
+        """V. What r grows by counts less than what e does, by as much as it varies more by chance."""
+        of_r, of_e = robust.growth(self.rough), robust.growth(whiten(self.rough, self._a))
+        less = float(np.std(of_e) / np.std(of_r))
+        chance = np.maximum(of_e, less * of_r)
+        own = robust.growth(whiten(self.residual, self._a)), less * robust.growth(self.residual)
+        growth = float(max(own))
+        return Test("V", growth, chance, growth, self.thresholds.least["V"], (self.size // 2, self.size - 1))
 
     @cached_property
     def level(self) -> Test:
         """D."""
-        statistic, peak = robust.cusum(self._level, self._basis)
-        change = int(peak) + 1
-        shift = abs(robust.jump(self._level, change, WINDOW)) / self.sigma
-        chance, _ = robust.cusum(self._series[:, : self.size], self._basis)
-        where = (change, min(change + WINDOW, self.size) - 1)
-        return Test("D", float(statistic), chance, shift >= LEAST_SHIFT, where)
+        k = reflections(self._noise, order_of(self._noise))
+        height = local_height(self._noise + self._step, self._change, predictor(k), WINDOW)
+        drawn = self._averages(self._draw(k, self._steps.size))
+        chance = shift(drawn, self._basis, self._shift.order).statistic
+        first = self._change + self.size - self._steps.size
+        where = (first, min(first + WINDOW, self.size) - 1)
+        effect = abs(height) / self.sigma
+        return Test("D", float(self._shift.statistic), chance, effect, self.thresholds.least["D"], where, height > 0)
 
     @cached_property
     def period_2(self) -> Test:
@@ -130,13 +150,14 @@ class Detectors:
         half = self.size // 2
         chance = robust.swing(self.rough[:, :half]) - robust.swing(self.rough[:, half:])
         before, after = float(robust.swing(self.residual[:half])), float(robust.swing(self.residual[half:]))
-        matters = math.tanh(after) <= -LEAST_SWING
-        return Test("P", before - after, chance, matters, (half, self.size - 1))
+        effect = -math.tanh(after)
+        return Test("P", before - after, chance, effect, self.thresholds.least["P"], (half, self.size - 1))
 
     @cached_property
     def rough(self) -> Floats:
-        """What r is of stationary noise like that of the series, [replicates, T - burn]."""
-        return robust.coarse_residual(self._series, WINDOW, self._stride)
+        """What r is of noise like that of the series, [replicates, T - burn]."""
+        drawn = self._draw(self._k, self.size + WINDOW - 1)
+        return robust.coarse_residual(drawn, WINDOW, 25 if self._long else 10)
 
     @cached_property
     def trend(self) -> float:
@@ -159,40 +180,88 @@ class Detectors:
         test: Test = getattr(self, NAMES[name].replace("-", "_"))
         return test
 
+    def _averages(self, x: Floats) -> Floats:
+        """Return `x`, [..., S], averaged over so many steps that some thousand are left."""
+        group = self._group
+        used = x[..., : x.shape[-1] // group * group]
+        return np.asarray(np.mean(used.reshape(*x.shape[:-1], -1, group), axis=-1)) if group > 1 else x
+
+    @property
+    def _group(self) -> int:
+        return max(1, self._steps.size // 1000)
+
     @cached_property
-    def _basis(self) -> Floats:
-        return robust.log_trend(np.arange(self.burn + 1, self.values.size + 1, dtype=np.float64))
+    def _steps(self) -> Floats:
+        """The steps, from 1, at which the level is judged, [S]."""
+        first = max(self.burn, math.ceil(BEGINNING * self.values.size)) + 1
+        return np.arange(first, self.values.size + 1, dtype=np.float64)
 
     @cached_property
     def _level(self) -> Floats:
-        return robust.remove_trend(self.values[self.burn :], self._basis)
+        """The series without its trend, [S], and with what strays farther cut to 4 sigma: a spike is no shift."""
+        cut = np.clip(self.residual, -_FAR * self.sigma, _FAR * self.sigma) - self.residual
+        after = self.values[self.burn :] + cut
+        return robust.remove_trend(after[-self._steps.size :], robust.log_trend(self._steps))
+
+    @cached_property
+    def _basis(self) -> Floats:
+        return robust.log_trend(self._averages(self._steps))
+
+    @cached_property
+    def _shift(self) -> Shift:
+        return shift(self._averages(self._level), self._basis)
+
+    @property
+    def _change(self) -> int:
+        """The index of the best step's first value among the steps at which the level is judged."""
+        return int(self._shift.first) * self._group
+
+    @cached_property
+    def _step(self) -> Floats:
+        return np.where(np.arange(self._steps.size) >= self._change, float(self._shift.height), 0.0)
+
+    @cached_property
+    def _noise(self) -> Floats:
+        """The series less its best step, and then its trend."""
+        return robust.remove_trend(self._level - self._step, robust.log_trend(self._steps))
+
+    @cached_property
+    def _k(self) -> Floats:
+        return reflections(self._noise, 1)
+
+    @cached_property
+    def _a(self) -> Floats:
+        return predictor(self._k)
 
     @property
     def _long(self) -> bool:
         """Whether every replicate costs so much that there are 99 of them: enough for 0.05 / 4."""
         return self.size > 2000
 
-    @property
-    def _stride(self) -> int:
-        return 25 if self._long else 10
+    def _draw(self, k: Floats, size: int) -> Floats:
+        """Return noise with the reflection coefficients `k`, [replicates, size]."""
+        tail = tail_weight(whiten(self.residual, self._a))
+        noise = Noise(a=predictor(unbiased(k, self._steps.size)), h=self.thresholds.tail_stretch * tail)
+        count = 99 if self._long else 319
+        return noise.draw(size, count, np.random.default_rng(SEED))
 
-    @cached_property
-    def _drawn(self) -> tuple[Floats, Floats]:
-        """Gaussian noise and resampled noise like that of the series, [replicates, T - burn + 50] each."""
-        rng, count = np.random.default_rng(SEED), 99 if self._long else 299
-        _, peak = robust.cusum(self._level, self._basis)
-        noise = robust.remove_step(self._level, peak, self._basis)
-        phi, wider = float(robust.lag_one(noise)), self.size + WINDOW - 1
-        smooth = robust.gaussian(wider, phi, count, rng)
-        return smooth, robust.resample(noise, phi, wider, count, rng)
 
-    @property
-    def _smooth(self) -> Floats:
-        return self._drawn[0]
+def excursions(r: Floats, a: Floats) -> Floats:
+    """Return how far each value of `r`, [..., T], strays, in standard deviations and with its sign: the larger of two.
 
-    @property
-    def _series(self) -> Floats:
-        return self._drawn[1]
+    One is r itself, the other z = sum_i c_i e_(t+i) with c = 1, -a_1, ..., -a_p: the height that least squares finds
+    for a single odd value at t in noise of the coefficients `a`, [p], up to a constant. It counts where r itself strays
+    that way by two: an odd value makes its neighbours look odd too, the other way.
+    """
+    e = whiten(r, a)
+    z = e.copy()
+    for i, weight in enumerate(a, start=1):
+        z[..., :-i] -= weight * e[..., i:]
+    found = r / robust.scale(r)[..., None]
+    z /= robust.scale(z)[..., None]
+    rest = found[..., a.size :]
+    rest[...] = np.where((np.abs(rest) >= _ODD) & (z * rest > rest**2), z, rest)
+    return found
 
 
 def centre(values: Floats, burn: int) -> tuple[float, Floats, Floats]:
@@ -281,7 +350,10 @@ _SAID: Mapping[str, Sequence[str]] = {
         "is {ratio:.3g} times as noisy in the second half as in the first",
         "grew {ratio:.3g} times as noisy from the first half to the second",
     ),
-    "D": ("keeps its level (CUSUM {value:.3g})", "shifts its level at step {first} (CUSUM {value:.3g})"),
+    "D": (
+        "keeps its level (t of the best step {value:.3g})",
+        "shifts its level at step {first} (t of the step {value:.3g})",
+    ),
     "P": (
         "swings from step to step as before (by {value:.2g} in atanh of the correlation)",
         "begins to swing from step to step (by {value:.2g} in atanh of the correlation)",

@@ -31,7 +31,7 @@ from optiscope.analysis.detectors import LEVEL, MIN_POINTS, WINDOW, centre, dete
 from optiscope.analysis.finding import Alarm, Finding, Result, StepRange
 from optiscope.analysis.robust import Floats
 
-RULE = "provisional-1"
+RULE = "provisional-2"
 ROUGHNESS_LIMIT = 0.5
 """The limit of R. Drawing 50 images alone moves their 5 % quantile: by 0.07 IQR if all 500 logits of a normal
 distribution were independent, by 0.22 IQR if only the images were. A limit of 0.5 is about twice the larger."""
@@ -42,7 +42,8 @@ class Envelope:
     """The statistics of one series after burn-in; `steps` are the first and last step (from 1) that were used.
 
     `sigma` is 1.4826 MAD(r) in the units of the series, `sigma_interval` its 95 % bootstrap interval. `p_values`
-    belong to X, V and D, in this order, and `alarms` are those of them that alarm. `trend` is b in a + b log t:
+    belong to X, V and D, in this order, `alarms` are those of them that alarm, and `rising` names those in which the
+    series rose (an alarm of X may fall at one step and rise at another). `trend` is b in a + b log t:
     what drift there was, reported and not judged.
     """
 
@@ -51,9 +52,10 @@ class Envelope:
     sigma_interval: tuple[float, float]
     excursion: float
     growth: float
-    cusum: float
+    shift: float
     p_values: tuple[float, float, float]
     alarms: tuple[Alarm, ...]
+    rising: tuple[str, ...]
     trend: float
 
 
@@ -116,9 +118,10 @@ def measure(values: Floats, burn: int) -> Envelope | None:
         sigma_interval=(sigma * float(low), sigma * float(high)),
         excursion=tests[0].statistic,
         growth=tests[1].statistic,
-        cusum=tests[2].statistic,
+        shift=tests[2].statistic,
         p_values=(tests[0].p_value, tests[1].p_value, tests[2].p_value),
         alarms=tuple(found.alarm(test, LEVEL / 3) for test in tests if test.matters and test.p_value <= LEVEL / 3),
+        rising=tuple(test.name for test in tests if test.up),
         trend=found.trend,
     )
 
