@@ -70,9 +70,10 @@ def test_each_is_shown_with_its_reason(program):
 COMMANDS = {
     "characterize": f"characterize --dry-run {' '.join(GRID)}",
     "max-lr": "max-lr --model quadratic --batch-sizes 1 --steps 5 --optimizers sgd --max-runs 1 --jobs 1",
-    "reproduce": "reproduce paper --dry-run",
+    "reproduce": "reproduce --help",
     "label": "label {out}",
     "report": "report {out}",
+    "compare": "compare {out} {out}",
     "check": "check sgd",
     "plugins": "plugins",
     "data": "data make images --set synthetic.train=50 synthetic.test=10",

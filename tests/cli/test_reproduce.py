@@ -40,14 +40,17 @@ def test_the_parts_are_run_compared_and_reported(optiscope, quick, folder):
     assert again.document == json.loads((folder / "o" / FILE_NAME).read_text())
 
 
-def test_a_dry_run_lists_the_parts_and_writes_nothing(optiscope, folder):
-    outcome = optiscope("reproduce", "paper", "--dry-run")
+def test_a_dry_run_says_what_would_run_and_how_long_and_writes_nothing(optiscope, quick, folder):
+    words = ("reproduce", "paper", "--data", "synthetic", "--jobs", "1", "--dry-run")
+    outcome = optiscope(*words)
     assert outcome.code == 0
-    assert "adam-mean" in outcome.out
+    assert "adam-sum" in outcome.out
+    assert "20 runs: about 0:" in outcome.err
     assert "nothing was written" in outcome.err
     assert list(folder.iterdir()) == []
-    parts = optiscope("reproduce", "paper", "--dry-run", "--json").document["parts"]
-    assert {part["part"]: part["runs"] for part in parts}["sgd-sum"] == 3 * 4 * 2
+    document = optiscope(*words, "--json").document
+    assert {part["part"]: part["runs"] for part in document["parts"]} == {"sgd-sum": 3 * 4, "adam-sum": 2 * 4}
+    assert document["seconds"] == sum(part["seconds"] for part in document["parts"]) > 0
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from optiscope.errors import FileError, PluginError, UsageError
         (["characterize", "adam"], "unexpected argument 'adam'"),
         (["characterize", "--steps", "3", "4"], "unexpected argument '4'"),
         (["characterize", "--steps", "many"], "--steps takes whole numbers, not 'many'"),
-        (["characterize", "--seeds", "auto"], "--seeds takes whole numbers, not 'auto'"),
+        (["characterize", "--batch-sizes", "all"], "--batch-sizes takes whole numbers, not 'all'"),
         (["characterize", "--lrs"], "--lrs needs a value"),
         (["characterize", "--out"], "--out needs a value"),
         (["characterize", "--reduction", "meen"], "choose from 'mean', 'sum'; did you mean 'mean'?"),

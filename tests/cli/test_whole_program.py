@@ -323,7 +323,7 @@ def test_a_full_disk_is_one_line_and_earlier_runs_stay(optiscope, folder):
     )
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
-    assert line.startswith("optiscope: cannot write o/runs/sgd-")
+    assert line.startswith(f"optiscope: cannot write {Path('o').resolve()}/runs/sgd-")
     assert "(File too large)" in line
     assert list(Path("o").glob("runs/*.h5")) == [path]
     assert path.read_bytes() == before

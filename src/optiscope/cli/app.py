@@ -22,7 +22,7 @@ minute. 'optiscope COMMAND --help' says what a command can do.
 COMMANDS = {
     "characterize": "Train a grid of runs, record them and judge them.",
     "max-lr": "Find the largest stable learning rate of each optimizer.",
-    "reproduce": "Repeat a published experiment, and compare with what was claimed.",
+    "reproduce": "Repeat a published experiment, and say how far it bears out its claims.",
     "label": "Judge runs again from their files, without training.",
     "report": "Write report.html: the verdicts, figures and evidence of a grid.",
     "compare": "Say what changed between two characterizations.",

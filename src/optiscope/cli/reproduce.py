@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from optiscope.labels.cells import Cell
     from optiscope.labels.reproduction import Reproduction
+    from optiscope.sweep.cost import Cost
     from optiscope.sweep.execute import OnProgress
     from optiscope.sweep.paper import Part
 
@@ -32,7 +33,7 @@ def paper(
     jobs: Annotated[int | None, flag(PIECES, "Runs at the same time.", "N", "one a core"), WHOLE] = None,
     out: Annotated[Path | None, flag(OUTPUT, "The folder to write.", "DIR", "a new dated folder")] = None,
     resume: Annotated[bool, flag(OUTPUT, "Keep the finished runs in --out, go on with the others.")] = False,
-    dry_run: Annotated[bool, flag(OUTPUT, "List what would run, write nothing.")] = False,
+    dry_run: Annotated[bool, flag(OUTPUT, "Say what would run and for how long, write nothing.")] = False,
     json: Annotated[bool, JSON] = False,
 ) -> None:
     """Repeat the experiment of Ando, Fukuhara and Takefuji (2023), and compare.
@@ -58,8 +59,10 @@ def paper(
         raise UsageError("--resume needs --out DIR: the folder that was begun")
     err, planned = console.stderr(), parts(scale, data)
     console.show(err, *(f"Left out: {line}." for line in SCALES[scale].left_out))
+    if dry_run or scale == "full":
+        costs = _foresee(planned, out, jobs, resume)
+        _tell(planned, costs, json=json, short=not dry_run)
     if dry_run:
-        _list_parts(planned, json)
         return
     out = out or default_folder()
     with _progress(out) as on_part, contextlib.redirect_stdout(sys.stderr):
@@ -75,7 +78,7 @@ def paper(
     console.show(err, f"Everything is in {out}: a folder with its report.html for each part, and {FILE_NAME}.")
 
 
-app = group("reproduce", "Repeat a published experiment, and compare with what was claimed.")
+app = group("reproduce", "Repeat a published experiment, and say how far it bears out its claims.")
 app.command(command(paper))
 
 
@@ -106,22 +109,36 @@ def _size(part: Part) -> int:
     return len(expand(part.grid))
 
 
-def _list_parts(planned: Sequence[Part], json: bool) -> None:
-    from optiscope.cli import console
+def _foresee(planned: Sequence[Part], out: Path | None, jobs: int | None, resume: bool) -> list[Cost]:
+    """Return what each part costs, by a few steps of each kind of run in it."""
+    from optiscope.sweep.cost import foresee
+
+    with contextlib.redirect_stdout(sys.stderr):
+        return [foresee(part.grid, out and out / part.name, jobs=jobs, resume=resume) for part in planned]
+
+
+def _tell(planned: Sequence[Part], costs: Sequence[Cost], json: bool, short: bool) -> None:
+    """Show a row a part on stdout, unless it shall be `short`, and on stderr how long all of it takes."""
+    from optiscope.cli import console, live
     from optiscope.cli.tables import plain_table
 
-    rows = [
-        (part.name, " ".join(part.grid.optimizers), part.grid.lrs, part.grid.seeds, _size(part)) for part in planned
-    ]
-    if json:
-        names = ("part", "optimizers", "lrs", "seeds", "runs")
-        console.write_json({"parts": [dict(zip(names, row, strict=True)) for row in rows]})
-        return
-    table = plain_table("part", "optimizers", "lr", "seeds", "runs", right=("seeds", "runs"))
-    for name, optimizers, lrs, seeds, runs in rows:
-        table.add_row(name, optimizers, " ".join(f"{lr:g}" for lr in lrs) or "its own", str(seeds), str(runs))
-    console.show(console.stdout(), table)
-    console.show(console.stderr(), f"{sum(row[-1] for row in rows)} runs; nothing was written")
+    runs, seconds = sum(len(cost.pending) for cost in costs), sum(cost.total for cost in costs)
+    if not short and json:
+        names = ("part", "optimizers", "lrs", "seeds", "runs", "seconds")
+        rows = [
+            (part.name, part.grid.optimizers, part.grid.lrs, part.grid.seeds, len(cost.pending), cost.total)
+            for part, cost in zip(planned, costs, strict=True)
+        ]
+        console.write_json({"parts": [dict(zip(names, row, strict=True)) for row in rows], "seconds": seconds})
+    elif not short:
+        table = plain_table("part", "optimizers", "lr", "seeds", "runs", "time", right=("seeds", "runs", "time"))
+        for part, cost in zip(planned, costs, strict=True):
+            lrs = " ".join(f"{lr:g}" for lr in part.grid.lrs) or "its own"
+            words = (str(part.grid.seeds), str(len(cost.pending)), live.duration(cost.total))
+            table.add_row(part.name, " ".join(part.grid.optimizers), lrs, *words)
+        console.show(console.stdout(), table)
+    total = f"{runs} runs: about {live.duration(seconds)} with {costs[0].jobs} at a time"
+    console.show(console.stderr(), total if short else f"{total}; nothing was written")
 
 
 def tables(found: Reproduction) -> list[Table | str]:

@@ -18,7 +18,10 @@ from optiscope.hooks.markers import PROJECT
 
 def stated(dist: importlib.metadata.Distribution | None, field: str) -> str:
     """Return what a package says of itself; "unknown" of one that was removed by half, and has no metadata."""
-    told = dist.metadata if dist else None
+    try:
+        told = dist.metadata if dist else None
+    except FileNotFoundError:  # as importlib_metadata has it, which takes the place of Python's own once imported
+        told = None
     return told[field] if told and field in told else "unknown"
 
 
