@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from optiscope.errors import FileError, UsageError
 from optiscope.storage import open_grid, open_run, recover, verify, write_index
 
+pytestmark = pytest.mark.long
+
 
 def everything(path):
     """Ask all that can be asked of a run file; return what was refused. Errors that are not ours come through."""
