@@ -103,7 +103,7 @@ VARIANTS = [
 
 
 BRIDGED = [
-    ("optiscope_torch", "torch:Adam", {}),
+    *(("optiscope_torch", name, {}) for name in ("torch:Adam", "torch:SGD")),
     ("optiscope_torch", "torch:NAdam", {"momentum_decay": 0.01, "decoupled_weight_decay": True, "weight_decay": 0.1}),
     ("optiscope_torch", "torch:Adafactor", {"d": 2.0, "weight_decay": 0.1}),
     ("optiscope_optax", "optax:lion", {"lr": 1e-3}),

@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 from optiscope.errors import FileError, UsageError
 from optiscope.storage import open_grid, open_run, recover, verify, write_index
 
-pytestmark = pytest.mark.long
-
 
 def everything(path):
     """Ask all that can be asked of a run file; return what was refused. Errors that are not ours come through."""
@@ -264,7 +262,7 @@ def test_flipped_bits_raise_our_error_or_none(run, tmp_path):
     random = np.random.default_rng(0)
     (tmp_path / "flipped").mkdir()
     path = tmp_path / "flipped" / "run.h5"
-    for _ in range(6):
+    for _ in range(12):
         data = bytearray(whole)
         for at in random.integers(0, 8 * len(whole), random.integers(1, 4)):
             data[at // 8] ^= 1 << (at % 8)
@@ -329,7 +327,7 @@ def test_attributes_of_any_kind_raise_our_error_or_none(run, tmp_path, data):
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=15, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_bytes_raise_our_error(tmp_path, data):
     path = tmp_path / "run.h5"
     path.write_bytes(data)
@@ -344,7 +342,7 @@ def test_a_hostile_index_is_ignored(make, kit, tmp_path):
     expected = open_grid(tmp_path).runs
     index = write_index(tmp_path)
     whole, random = index.read_bytes(), np.random.default_rng(0)
-    for _ in range(15):
+    for _ in range(40):
         data = bytearray(whole)
         for at in random.integers(0, 8 * len(whole), 3):
             data[at // 8] ^= 1 << (at % 8)

@@ -13,8 +13,6 @@ from optiscope.errors import PluginError, UsageError
 from optiscope.labels import Characterization
 from optiscope.sweep.search import Made, settled, trials_of
 
-pytestmark = pytest.mark.long
-
 HERE = {"executor": "in-process"}
 
 

@@ -12,8 +12,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import planted
 
-pytestmark = pytest.mark.long
-
 CONTRACT = [
     (planted.Rebinds, "in-place", "in place"),
     (planted.RebindsItsOwnName, "in-place", "changed no parameter"),

@@ -14,8 +14,6 @@ import calibration  # noqa: E402
 import series  # noqa: E402
 import signals  # noqa: E402
 
-pytestmark = pytest.mark.long
-
 
 def test_false_alarms_stay_near_five_percent():
     trials, families = 12, ("AR(1) 0.9", "Student's t 4")

@@ -14,8 +14,6 @@ import series
 
 from optiscope.analysis.thresholds import FITTED
 
-pytestmark = pytest.mark.long
-
 
 def test_the_version_is_the_digest_of_the_constants_and_of_what_they_were_fitted_on(monkeypatch):
     assert FITTED.version == fit.digest(FITTED)

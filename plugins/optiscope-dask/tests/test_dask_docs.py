@@ -1,5 +1,6 @@
 """What docs/plugins/dask.md shows can be run, as far as one machine shows it."""
 
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -27,4 +28,8 @@ def test_the_grids_can_be_planned(tmp_path, monkeypatch, capsys):
 
 def test_the_script_is_python():
     (code,) = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
-    compile(code, "dask.md", "exec")
+    imported = {
+        alias.name for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Import) for alias in node.names
+    }
+    imported |= {node.module for node in ast.walk(ast.parse(code)) if isinstance(node, ast.ImportFrom)}
+    assert "dask_jobqueue" in imported

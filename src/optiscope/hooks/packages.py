@@ -18,11 +18,16 @@ from optiscope.hooks.markers import PROJECT
 
 def stated(dist: importlib.metadata.Distribution | None, field: str) -> str:
     """Return what a package says of itself; "unknown" of one that was removed by half, and has no metadata."""
+    return next(iter(_told(dist, field)), "unknown")
+
+
+def _told(dist: importlib.metadata.Distribution | None, field: str) -> list[str]:
+    """Return all that the metadata of a package has in a field."""
     try:
         told = dist.metadata if dist else None
     except FileNotFoundError:  # as importlib_metadata has it, which takes the place of Python's own once imported
-        told = None
-    return told[field] if told and field in told else "unknown"
+        return []
+    return (told.get_all(field) if told else None) or []
 
 
 def imported(source: bytes) -> tuple[str, ...]:
@@ -55,4 +60,6 @@ def versions(names: Iterable[str]) -> dict[str, str]:
 
 def _required(dist: importlib.metadata.Distribution) -> list[str]:
     """Return the names of what a package requires, without what only its extras do."""
-    return [re.split(r"[^\w.-]", need, maxsplit=1)[0] for need in dist.requires or () if "extra ==" not in need]
+    return [
+        re.split(r"[^\w.-]", need, maxsplit=1)[0] for need in _told(dist, "Requires-Dist") if "extra ==" not in need
+    ]

@@ -16,7 +16,7 @@ from typing import Any
 import attrs
 import numpy as np
 
-from optiscope.errors import OptiscopeError
+from optiscope.errors import OptiscopeError, UsageError
 from optiscope.labels.cells import Cell, Probability
 from optiscope.labels.claims import BATCH_SIZES, CLAIMS, Agreement, Place, agreement
 from optiscope.labels.document import Characterization, finite
@@ -89,7 +89,7 @@ def reproduction(out: Path) -> Reproduction:
         path.parent.name: Characterization.read(path).cells for path in sorted(out.glob("*/characterization.json"))
     }
     if not cells:
-        Characterization.read(out / "sgd-sum")
+        raise UsageError(f"{out} holds no part of the experiment: name a folder that 'optiscope reproduce' wrote")
     points = list(_described(out, cells.get("sgd-sum", ())))
     return Reproduction(
         cells=cells,
