@@ -52,7 +52,7 @@ def _ladder(column: str) -> Warns:
     return lambda row, number: int(row[column][number])
 
 
-def warnings(steps: int) -> tuple[Threshold, ...]:
+def thresholds_for(steps: int) -> tuple[Threshold, ...]:
     """Return the warnings for runs of so many steps, each with its thresholds from the most to the least cautious."""
     numbers = range(len(RISES) - 1, -1, -1)
     return (
@@ -82,7 +82,7 @@ def middle(values: Sequence[float]) -> float:
 def told(rows: Rows) -> Iterator[Sequence[str]]:
     """Yield what each warning tells on the runs that nothing was fitted on."""
     fitted, held = ([row for row in rows if (row["part"] == "fit") == of] for of in (True, False))
-    found = warnings(int(max(row["steps"] for row in rows)))
+    found = thresholds_for(int(max(row["steps"] for row in rows)))
     thresholds = [fit(warning, fitted) for warning in found]
     for warning, threshold in zip(found, thresholds, strict=True):
         yield warning.name, warning.told(threshold), *_line(held, warning, threshold, deadline=thresholds[0])

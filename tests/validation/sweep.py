@@ -10,8 +10,9 @@ classes: `subset_last` and `subset_best`, `subset_rise` (the largest above the l
 were `finite`. All else comes from the series of the file: the verdict, the statistics it rests on, and what others look
 at. `trust.py` says what follows.
 
-Limits are fitted on half of the families and half of the seeds (`part` is "fit"), and judged on the rest: other
-seeds of the same families ("seeds"), and families that were not seen at all ("families").
+Limits are fitted on half of the families and half of the seeds at batch size 50 (`part` is "fit"), and judged on the
+rest: other seeds of the same families ("seeds"), families that were not seen at all ("families"), and another batch
+size ("batch"), at which nothing was trained before the rules were what they are.
 
 `short` is the verdict on the first `SHORT` steps of the run alone. For early warning a row has the first step at which
 something is known that speaks for a failure, 0 where it never is: `fell` that the loss came below 0.9 of that of a
@@ -27,7 +28,7 @@ import csv
 import itertools
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,14 +57,14 @@ FAMILIES = {
 
 SEEN = ("sgd", "momentum", "rmsprop", "adam")
 FACTORS = (0.002, 0.03, 0.1, 0.25, 0.5, 0.8, 1.25, 2.5, 8.0)
-BATCH_SIZES = (50,)
-SEEDS = 4
+SEEDS = {50: 4, 100: 2}
+"""Seeds at each batch size."""
 STEPS = 400
 
 SHORT = 120
 PAST = 20
-RISES = np.geomspace(1.1, 1e4, 40)
-LEVELS = np.geomspace(3, 3e-3, 40)
+RISES = np.geomspace(1.1, 1e3, 40)
+LEVELS = np.geomspace(2, 1e-2, 60)
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -73,19 +74,21 @@ def lrs(optimizer: str) -> tuple[float, ...]:
     return tuple(float(f"{FAMILIES[optimizer] * factor:.2g}") for factor in FACTORS)
 
 
-def run(out: Path, jobs: int | None, steps: int = STEPS, seeds: int = SEEDS) -> None:
-    """Train what is missing, into a folder an optimizer: half of the seeds of all optimizers, then the others."""
-    for number, optimizer in itertools.product((seeds // 2, seeds), FAMILIES):
+def run(out: Path, jobs: int | None) -> None:
+    """Train what is missing, into a folder an optimizer and batch size: two seeds of each, then the others."""
+    rounds = [(50, 2), *SEEDS.items()]
+    for (batch_size, seeds), optimizer in itertools.product(rounds, FAMILIES):
+        folder = out / f"{optimizer}-{batch_size}"
         grid = optiscope.GridConfig(
             model="small-cnn",
             optimizers=[optimizer],
-            batch_sizes=BATCH_SIZES,
+            batch_sizes=[batch_size],
             lrs=lrs(optimizer),
-            seeds=number,
-            steps=steps,
+            seeds=seeds,
+            steps=STEPS,
         )
-        optiscope.characterize(grid, out / optimizer, jobs=jobs, resume=(out / optimizer).exists())
-        print(f"{optimizer}: {number} seeds", file=sys.stderr, flush=True)
+        optiscope.characterize(grid, folder, jobs=jobs, resume=folder.exists())
+        print(f"{folder.name}: {seeds} seeds", file=sys.stderr, flush=True)
 
 
 def level(values: Floats) -> Floats:
@@ -138,6 +141,15 @@ def short(record: Any, analyzers: Any) -> str:
     return label_run(make_record(steps, config=config), analyzers).verdict
 
 
+def part(config: Mapping[str, Any]) -> str:
+    """Return which part of the sweep a run is in."""
+    if config["batch_size"] != 50:
+        return "batch"
+    if config["optimizer"] not in SEEN:
+        return "families"
+    return "fit" if config["seed"] < SEEDS[50] // 2 else "seeds"
+
+
 def row(record: Any, analyzers: Any) -> dict[str, Any]:
     """Return what the table says of a run."""
     config, finite = record.config, record.status != "diverged"
@@ -151,13 +163,12 @@ def row(record: Any, analyzers: Any) -> dict[str, Any]:
     back = analysis.setback(loss, (bound.burn + 1, loss.size), analysis.chance_loss(record))
     alarms = [alarm for alarm in found["envelope"].alarms if alarm.name != "R"]
     blamed = [analysis.setback(loss, alarm.steps, analysis.chance_loss(record)) for alarm in alarms]
-    seen = config["optimizer"] in SEEN
     return {
         "optimizer": config["optimizer"],
         "batch_size": config["batch_size"],
         "lr": config["lr"],
         "seed": config["seed"],
-        "part": "families" if not seen else "fit" if config["seed"] < SEEDS // 2 else "seeds",
+        "part": part(config),
         "finite": int(finite and bool(known)),
         "subset_last": _number(subset[-1] if known else None),
         "subset_best": _number(subset.min() if known else None),
@@ -197,8 +208,8 @@ def _number(value: float | None) -> str:
 def rows(out: Path) -> Iterator[dict[str, Any]]:
     """Yield the rows of the runs in `out`."""
     analyzers = [one for one in build_analyzers(create_manager(), {}) if getattr(one, "required", False)]
-    for optimizer in FAMILIES:
-        for found in optiscope.open_grid(out / optimizer).runs:
+    for batch_size, optimizer in itertools.product(SEEDS, FAMILIES):
+        for found in optiscope.open_grid(out / f"{optimizer}-{batch_size}").runs:
             with optiscope.open_run(found["path"]) as record:
                 yield row(record, analyzers)
 

@@ -181,7 +181,7 @@ def table(header: Sequence[str], rows: Iterator[Sequence[Any]]) -> str:
 
 def verdicts(rows: Rows) -> Iterator[Sequence[Any]]:
     """Yield, for each part and truth, how many runs have which verdict."""
-    for part in ("fit", "seeds", "families"):
+    for part in ("fit", "seeds", "families", "batch"):
         for truth in ("trained", "slow", "failed"):
             found = Counter(row["verdict"] for row in rows if (row["part"], row["truth"]) == (part, truth))
             yield part, truth, *(found[verdict] for verdict in ("stable", "unstable", "undecided"))

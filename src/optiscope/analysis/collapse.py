@@ -12,8 +12,8 @@ so that it must be small, and have fallen. And it must have fallen suddenly: the
 steps, by `LIMITS.fall` within ten steps. A network that learns slowly loses most of its spread too, while it unlearns
 its random guesses, but over some hundred steps. Both limits are fitted to runs across divergence (docs/labels.md).
 
-It must have lasted 200 steps, too: networks that look dead for a hundred steps may learn well after, and what happened
-lately is undecided.
+It must have lasted 200 steps in all, too, by the running median over 51 steps: networks that look dead for a hundred
+steps may learn well after, so before that it is undecided.
 
 A loss below log 2 is no collapse: outputs that do not depend on the image cannot have one under the entropy of the
 labels, which is log 2 for two balanced classes; a well-trained network whose wrong logits are all alike, or a
@@ -32,7 +32,7 @@ from optiscope.analysis.robust import Floats, running_median
 from optiscope.analysis.thresholds import LIMITS
 
 RULE = LIMITS.version
-WINDOW = 5
+WINDOW, LONG = 5, 51
 SUDDEN, LASTING = 10, 200
 LEAST_LOSS = math.log(2)
 
@@ -41,7 +41,7 @@ LEAST_LOSS = math.log(2)
 def collapse(iqr: Floats, loss: Floats) -> Finding:
     """Judge from the IQR of the logits and the loss, both [T], whether the network's output collapsed.
 
-    The statistic is c, in logits. The first step of a failure is the one from which on c is below the limit for good.
+    The statistic is c, in logits. The first step of a failure is the first with a running median below the limit.
     """
     n = iqr.size
     if n != loss.size or n < MIN_STEPS:
@@ -59,10 +59,10 @@ def collapse(iqr: Floats, loss: Floats) -> Finding:
         return _finding("pass", f"{said}, with a loss too small for a network that says nothing", n, left)
     if steepest(iqr) < LIMITS.fall:
         return _finding("pass", f"{said}, without a sudden fall", n, left)
-    wide = np.flatnonzero(_left(levels, levels.max()) > LIMITS.collapse)
-    first = int(wide[-1]) + 2 if wide.size else 1
-    if n - first + 1 < LASTING:
-        why = f"{said}, which has lasted only {n - first + 1} steps ({LASTING} are needed): the network may come back"
+    narrow = _left(running_median(iqr, LONG), levels.max()) <= LIMITS.collapse
+    first, lasted = int(np.argmax(narrow)) + 1, int(np.sum(narrow))
+    if lasted < LASTING:
+        why = f"{said}, which has lasted only {lasted} steps ({LASTING} are needed): the network may come back"
         return _finding("undecided", why, n, left, first)
     return _finding("fail", f"{said}: the output hardly depends on the input", n, left, first)
 

@@ -50,7 +50,7 @@ class Limits:
 
 
 LIMITS = Limits(
-    version="provisional-3",
+    version="fitted-64d87c41",
     collapse=0.13,
     fall=0.79,
     roughness=0.55,
