@@ -13,7 +13,8 @@ One shell follows the pages in the order in which they are given. It begins in a
 
 Other blocks are there to be read. In what is shown `...` stands for anything in a line, and on a line of its own for
 any lines: for times, paths and versions, and for what the page leaves out. A command has to succeed, unless the
-next one is `echo $?`. The exit code is 1 if anything came that a page does not show.
+next one is `echo $?`; after one that does not, nothing is followed any further. The exit code is 1 if anything came that
+a page does not show.
 """
 
 from __future__ import annotations
@@ -150,11 +151,14 @@ def follow(name: str, page: str, shell: Shell) -> int:
         began = time.monotonic()
         came, code = shell.type(step.typed)
         print(f"{time.monotonic() - began:6.1f} s  {step.typed}", flush=True)
-        if (code and not step.may_fail) or not agrees(step.shown, came):
+        failed = code != 0 and not step.may_fail
+        if failed or not agrees(step.shown, came):
             wrong += 1
             lines = difflib.ndiff(step.shown.splitlines(), came.splitlines())
             print(f"{name}:{step.line}: exit code {code}; what is shown (-) and what came (+):", flush=True)
             print("\n".join(line for line in lines if not line.startswith("?")), flush=True)
+        if failed:
+            sys.exit("nothing is followed beyond a command that failed")
     return wrong
 
 

@@ -18,13 +18,13 @@ PAGE = """
 ```{code-block} python
 :caption: two.py
 
-print("one")
-print("two")
+one
+two
 ```
 
 ```console
 $ mkdir -p deep/er && mv two.py deep && cd deep
-$ python3 two.py
+$ cat two.py
 one
 two
 ```
@@ -36,15 +36,15 @@ exit 3   # is not followed
 ```{code-block} diff
 :caption: two.py
 
- print("one")
--print("two")
-+print("three")
+ one
+-two
++three
 ```
 
 ```console
 $ name=$(basename "$PWD"); echo $name
 deep
-$ python3 two.py
+$ cat two.py
 one
 three
 $ test $name = er
@@ -65,26 +65,34 @@ def test_a_page_that_shows_what_comes(shell, capsys):
     assert follow.follow("page.md", PAGE, shell) == 0
     assert [line.split(" s  ")[1] for line in capsys.readouterr().out.splitlines()] == [
         "mkdir -p deep/er && mv two.py deep && cd deep",
-        "python3 two.py",
+        "cat two.py",
         'name=$(basename "$PWD"); echo $name',
-        "python3 two.py",
+        "cat two.py",
         "test $name = er",
         "echo $?",
     ]
 
 
+SHOWN = "exit code 0; what is shown (-) and what came (+):"
+
+
 @pytest.mark.parametrize(
     ("right", "wrong", "told"),
     [
-        ("one\nthree", "one\nthre", "page.md:35: exit code 0; what is shown (-) and what came (+):\n  one\n- thre\n+ three"),
-        ("deep\n$", "$", "page.md:33: exit code 0; what is shown (-) and what came (+):\n+ deep"),
-        ("$ echo $?\n1\n", "", "page.md:38: exit code 1"),
+        ("$ cat two.py\none\nthree", "$ cat two.py\none\nthre", f"page.md:33: {SHOWN}\n  one\n- thre\n+ three"),
+        ("echo $name\ndeep\n", "echo $name\n", f"page.md:31: {SHOWN}\n+ deep"),
     ],
 )
 def test_a_page_that_does_not(shell, capsys, right, wrong, told):
     assert PAGE.count(right) == 1
     assert follow.follow("page.md", PAGE.replace(right, wrong), shell) == 1
     assert told in capsys.readouterr().out
+
+
+def test_nothing_is_followed_beyond_a_command_that_failed(shell, capsys):
+    with pytest.raises(SystemExit, match="beyond a command that failed"):
+        follow.follow("page.md", PAGE.replace("$ echo $?\n1\n", "$ echo more\nmore\n"), shell)
+    assert capsys.readouterr().out.splitlines()[-3].endswith("s  test $name = er")
 
 
 def test_a_mend_that_does_not_fit_its_file_is_an_error():
@@ -94,7 +102,7 @@ def test_a_mend_that_does_not_fit_its_file_is_an_error():
 
 def test_commands_see_a_terminal_of_80_columns(shell):
     asked = "import shutil, sys; print(sys.stdout.isatty(), shutil.get_terminal_size().columns)"
-    assert shell.type(f"python3 -c '{asked}'") == ("True 80\n", 0)
+    assert shell.type(f"{sys.executable} -S -c '{asked}'") == ("True 80\n", 0)
 
 
 @pytest.mark.parametrize(
