@@ -74,7 +74,7 @@ def test_no_arguments_show_the_help(optiscope):
 
 OPTIONS = re.compile(r"^│ +(?:\*  )?(--[a-z-]+)", re.MULTILINE)
 DOCS = Path(__file__).parents[2] / "docs"
-GROUPS = {path[0] for path in NESTED} - {"plugins"}
+GROUPS = {path[:1] for path in NESTED} - {("plugins",)}
 """Commands that do nothing themselves."""
 
 
@@ -92,7 +92,8 @@ def test_the_page_of_docs_has_the_command_and_every_option(optiscope, command):
     words = page + (DOCS / "max-lr.md").read_text(encoding="utf-8") if command == ("max-lr",) else page
     found = OPTIONS.findall(optiscope(*command, "--help").out)
     assert [option for option in found if not re.search(rf"`[^`\n]*{option}\b", words)] == []
-    assert command[0] in GROUPS and len(command) == 1 or f"`{' '.join(command)}" in page.partition("\n## ")[0]
+    if command not in GROUPS:
+        assert f"`{' '.join(command)}" in page.partition("\n## ")[0]
 
 
 def test_version(optiscope):

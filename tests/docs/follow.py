@@ -13,8 +13,8 @@ One shell follows the pages in the order in which they are given. It begins in a
 
 Other blocks are there to be read. In what is shown `...` stands for anything in a line, and on a line of its own for
 any lines: for times, paths and versions, and for what the page leaves out. A command has to succeed, unless the
-next one is `echo $?`; after one that does not, nothing is followed any further. The exit code is 1 if anything came that
-a page does not show.
+next one is `echo $?`; after one that does not, nothing is followed any further. The exit code is 1 if anything came
+that a page does not show.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import difflib
 import os
 import pty
 import re
+import resource
 import select
 import subprocess
 import sys
@@ -173,6 +174,7 @@ def main(names: list[str]) -> int:
         finally:
             shell.close()
     print(f"{wrong} of the commands went otherwise than the pages show" if wrong else "everything came as it is shown")
+    print(f"{resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime:.0f} s of processor time")
     return 1 if wrong else 0
 
 

@@ -130,4 +130,4 @@ def test_the_pages_have_something_to_follow(page):
     found = list(follow.steps(text))
     assert sum(isinstance(step, follow.Command) for step in found) == text.count("\n$ ")
     assert sum(isinstance(step, follow.File) for step in found) == text.count(":caption:")
-    assert ("\n$ optiscope characterize " in text) and any("```console" in part for part in text.split("\n"))
+    assert "\n$ optiscope characterize " in text
