@@ -5,8 +5,9 @@
 One shell follows the pages in the order in which they are given. It begins in a folder that is empty, but for
 `optiscope`, which is a link to this checkout. Of a page it does what a reader does who leaves nothing out:
 
-    ```console                  types each line that begins with `$ `; the lines below it, to the next one, are what has
-                                to come, as it looks on a terminal of 80 columns
+    ```console                  types each line that begins with `$ `, and the next one too if it ends in a backslash;
+                                the lines below, to the next `$ `, are what has to come, as it looks on a terminal of
+                                80 columns
     ```{code-block} python      makes the file that `:caption:` names
     ```{code-block} diff        finds the lines without `+` in the file that `:caption:` names, and puts those without
                                 `-` in their place
@@ -37,6 +38,7 @@ import attrs
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```(?P<kind>\S.*)\n(?::caption: (?P<file>.+)\n\n)?(?P<text>(?:.*\n)*?)```$", re.MULTILINE)
+TYPED = re.compile(r"\$ ((?:.*\\\n)*.*)\n((?:.*\n)*)")
 ASK = "$ echo $?"
 MARK = "::followed::"
 PATIENCE = 600
@@ -76,8 +78,8 @@ def _commands(text: str, line: int) -> Iterator[Command]:
     first, *parts = re.split(r"^(?=\$ )", text, flags=re.MULTILINE)
     line += first.count("\n")
     for part, after in zip(parts, [*parts[1:], ""], strict=True):
-        typed, _, shown = part.partition("\n")
-        yield Command(line, typed.removeprefix("$ "), shown, may_fail=after.startswith(ASK))
+        typed, shown = TYPED.match(part).groups()
+        yield Command(line, typed, shown, may_fail=after.startswith(ASK))
         line += part.count("\n")
 
 
@@ -151,7 +153,7 @@ def follow(name: str, page: str, shell: Shell) -> int:
             continue
         began = time.monotonic()
         came, code = shell.type(step.typed)
-        print(f"{time.monotonic() - began:6.1f} s  {step.typed}", flush=True)
+        print(f"{time.monotonic() - began:6.1f} s  {' '.join(step.typed.split())}", flush=True)
         failed = code != 0 and not step.may_fail
         if failed or not agrees(step.shown, came):
             wrong += 1

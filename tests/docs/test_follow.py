@@ -23,7 +23,8 @@ two
 ```
 
 ```console
-$ mkdir -p deep/er && mv two.py deep && cd deep
+$ mkdir -p deep/er && mv two.py \\
+    deep && cd deep
 $ cat two.py
 one
 two
@@ -64,7 +65,7 @@ def shell(tmp_path):
 def test_a_page_that_shows_what_comes(shell, capsys):
     assert follow.follow("page.md", PAGE, shell) == 0
     assert [line.split(" s  ")[1] for line in capsys.readouterr().out.splitlines()] == [
-        "mkdir -p deep/er && mv two.py deep && cd deep",
+        "mkdir -p deep/er && mv two.py \\ deep && cd deep",
         "cat two.py",
         'name=$(basename "$PWD"); echo $name',
         "cat two.py",
@@ -79,8 +80,8 @@ SHOWN = "exit code 0; what is shown (-) and what came (+):"
 @pytest.mark.parametrize(
     ("right", "wrong", "told"),
     [
-        ("$ cat two.py\none\nthree", "$ cat two.py\none\nthre", f"page.md:33: {SHOWN}\n  one\n- thre\n+ three"),
-        ("echo $name\ndeep\n", "echo $name\n", f"page.md:31: {SHOWN}\n+ deep"),
+        ("$ cat two.py\none\nthree", "$ cat two.py\none\nthre", f"page.md:34: {SHOWN}\n  one\n- thre\n+ three"),
+        ("echo $name\ndeep\n", "echo $name\n", f"page.md:32: {SHOWN}\n+ deep"),
     ],
 )
 def test_a_page_that_does_not(shell, capsys, right, wrong, told):
