@@ -132,3 +132,8 @@ def test_the_pages_have_something_to_follow(page):
     assert sum(isinstance(step, follow.Command) for step in found) == text.count("\n$ ")
     assert sum(isinstance(step, follow.File) for step in found) == text.count(":caption:")
     assert "\n$ optiscope characterize " in text
+
+
+def test_ci_follows_them():
+    ci = (DOCS.parent / ".ci" / "run").read_text(encoding="utf-8")
+    assert "\nuv run python tests/docs/follow.py docs/start.md docs/tutorial.md\n" in ci
