@@ -153,7 +153,8 @@ def follow(name: str, page: str, shell: Shell) -> int:
             continue
         began = time.monotonic()
         came, code = shell.type(step.typed)
-        print(f"{time.monotonic() - began:6.1f} s  {' '.join(step.typed.split())}", flush=True)
+        typed = " ".join(step.typed.replace("\\\n", "").split())
+        print(f"{time.monotonic() - began:6.1f} s  {typed}", flush=True)
         failed = code != 0 and not step.may_fail
         if failed or not agrees(step.shown, came):
             wrong += 1

@@ -65,7 +65,7 @@ def shell(tmp_path):
 def test_a_page_that_shows_what_comes(shell, capsys):
     assert follow.follow("page.md", PAGE, shell) == 0
     assert [line.split(" s  ")[1] for line in capsys.readouterr().out.splitlines()] == [
-        "mkdir -p deep/er && mv two.py \\ deep && cd deep",
+        "mkdir -p deep/er && mv two.py deep && cd deep",
         "cat two.py",
         'name=$(basename "$PWD"); echo $name',
         "cat two.py",
