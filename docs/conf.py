@@ -22,6 +22,7 @@ myst_heading_anchors = 3
 highlight_language = "text"
 html_theme = "furo"
 html_title = f"optiscope {release}"
+html_show_copyright = False
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"

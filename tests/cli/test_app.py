@@ -15,6 +15,9 @@ NESTED = [
     ("data", "make"),
     ("data", "verify"),
     ("file", "info"),
+    ("file", "verify"),
+    ("file", "recover"),
+    ("file", "export"),
     ("plugins", "new"),
     ("reproduce", "paper"),
 ]
@@ -70,18 +73,27 @@ def test_no_arguments_show_the_help(optiscope):
 
 
 OPTIONS = re.compile(r"^│ +(?:\*  )?(--[a-z-]+)", re.MULTILINE)
+DOCS = Path(__file__).parents[2] / "docs"
+GROUPS = {path[:1] for path in NESTED} - {("plugins",)}
+"""Commands that do nothing themselves."""
 
 
-@pytest.mark.parametrize(
-    "command", [("characterize",), ("label",), ("check",), ("max-lr",), ("reproduce", "paper")], ids=" ".join
-)
-def test_the_page_of_docs_names_every_option(optiscope, command):
-    docs = Path(__file__).parents[2] / "docs"
-    names = ["command-line.md", *(["max-lr.md"] if command == ("max-lr",) else [])]
-    page = "".join((docs / name).read_text(encoding="utf-8") for name in names)
+def test_nested_commands_are_all_there(optiscope):
+    found = set()
+    for name in app.COMMANDS:
+        module = __import__(f"optiscope.cli.{name.replace('-', '_')}", fromlist=["app"])
+        found |= {(name, below) for below in module.app if not below.startswith("-")}
+    assert found == set(NESTED)
+
+
+@pytest.mark.parametrize("command", COMMANDS[1:], ids=" ".join)
+def test_the_page_of_docs_has_the_command_and_every_option(optiscope, command):
+    page = (DOCS / "command-line.md").read_text(encoding="utf-8")
+    words = page + (DOCS / "max-lr.md").read_text(encoding="utf-8") if command == ("max-lr",) else page
     found = OPTIONS.findall(optiscope(*command, "--help").out)
-    assert len(found) > 3
-    assert [option for option in found if f"`{option}" not in page] == []
+    assert [option for option in found if not re.search(rf"`[^`\n]*{option}\b", words)] == []
+    if command not in GROUPS:
+        assert f"`{' '.join(command)}" in page.partition("\n## ")[0]
 
 
 def test_version(optiscope):

@@ -38,11 +38,17 @@ def test_a_regression_is_exit_code_1(optiscope, write):
 
 
 def test_no_regression_is_exit_code_0(optiscope, write):
-    write("a", ("sgd", "unstable", 4))
-    write("b", ("sgd", "stable", 0))
+    write("a", ("sgd", "unstable", 4), ("adam", "unstable", 4))
+    write("b", ("sgd", "stable", 0), ("adam", "stable", 0))
     outcome = optiscope("compare", "a", "b")
     assert outcome.code == 0
-    assert outcome.out.startswith("1 cells in both: 1 improvement\n")
+    assert outcome.out.startswith("2 cells in both: 2 improvements\n")
+
+
+def test_one_is_no_plural(optiscope, write):
+    write("a", ("sgd", "unstable", 4))
+    write("b", ("sgd", "stable", 0))
+    assert optiscope("compare", "a", "b").out.startswith("1 cell in both: 1 improvement\n")
 
 
 def test_as_json(optiscope, write):

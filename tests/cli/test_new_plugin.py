@@ -1,5 +1,6 @@
 """`optiscope plugins new`: a package of each kind is built, installed, tested, shown and used; and what is refused."""
 
+import importlib.util
 import re
 import zipfile
 from collections import Counter
@@ -94,10 +95,18 @@ def test_nothing_is_left_of_the_templates_words(kind):
 
 
 @pytest.mark.parametrize(
-    ("uv", "install", "run"), [(None, "python -m pip install", ""), ("/bin/uv", "uv pip install", "uv run ")]
+    ("uv", "pip", "install", "run"),
+    [
+        (None, True, "python -m pip install", ""),
+        (None, False, "uv pip install", ""),
+        ("/bin/uv", False, "uv pip install", "uv run "),
+    ],
+    ids=["by pip", "activated, without pip", "by uv run"],
 )
-def test_it_says_what_comes_next(optiscope, monkeypatch, uv, install, run):
+def test_it_says_what_comes_next(optiscope, monkeypatch, uv, pip, install, run):
     monkeypatch.setenv("UV", uv) if uv else monkeypatch.delenv("UV", raising=False)
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: (pip or None) if name == "pip" else find(name))
     outcome = optiscope("plugins", "new", "brand-new")
     assert outcome.err.splitlines() == [
         "What next:",

@@ -82,7 +82,7 @@ def test_a_card_as_markdown(folder: Path) -> None:
 
 def test_the_result_of_the_kit_is_part_of_it(folder: Path) -> None:
     results = [
-        {"name": "state-size", "outcome": "fact", "why": "1 values of state for a parameter", "figures": {}},
+        {"name": "state-size", "outcome": "fact", "why": "1 value of state for a parameter", "figures": {}},
         {"name": "lr", "outcome": "failed", "why": "it has <no> lr", "figures": {}},
     ]
     document = {"optimizer": "sgd", "options": {"momentum": 0.9, "lr": 1}, "results": results}
@@ -90,7 +90,7 @@ def test_the_result_of_the_kit_is_part_of_it(folder: Path) -> None:
     words = words_of(write_card(folder, "sgd"))
     assert "conformance 2 checks: failed: lr" in words
     assert "it has &lt;no&gt; lr" in words
-    assert "state 1 values of state for a parameter" in words
+    assert "state 1 value of state for a parameter" in words
     assert "The check had other options than the runs: momentum 0.9." in words
 
 

@@ -95,6 +95,17 @@ def test_sgd_is_linear_and_round():
     assert found["state-size"].figures["values_per_parameter"] == 0
 
 
+@pytest.mark.parametrize(("arrays", "words"), [(0, "0 values"), (1, "1 value"), (2, "2 values")])
+def test_state_is_counted(arrays, words):
+    class Remembers(SGD):
+        name = "remembers"
+
+        def init(self, params):
+            return {str(number): np.zeros_like(params.flat) for number in range(arrays)}
+
+    assert check(subject_of(Remembers), "state-size").why == f"{words} of state for a parameter"
+
+
 @attrs.define(kw_only=True)
 class Renamed(SGD):
     """Adam, with others' names for its options."""

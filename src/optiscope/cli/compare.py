@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from optiscope.report.changes import Difference
 
 STYLES = {"regression": "bold red", "improvement": "green", "changed": "yellow", "moved": ""}
+NOUNS = ("regression", "improvement")
 SAME = "same"
 LABELS = 10
 """Columns of what a line is about."""
@@ -62,8 +63,12 @@ def _shown(found: Changes) -> Iterator[str | Text]:
     from rich.text import Text
 
     kinds = [cell.kind for cell in found.cells]
-    counts = [f"{kinds.count(kind)} {kind}" for kind in (*STYLES, SAME) if kind in kinds]
-    yield f"{len(kinds)} cells in both: {', '.join(counts)}"
+    counts = [
+        f"{(n := kinds.count(kind))} {kind}{_s(n) if kind in NOUNS else ''}"
+        for kind in (*STYLES, SAME)
+        if kind in kinds
+    ]
+    yield f"{len(kinds)} cell{_s(len(kinds))} in both: {', '.join(counts)}"
     for where, names in (("first", found.only_before), ("second", found.only_after)):
         if names:
             yield f"{len(names)} only in the {where}:"
@@ -90,5 +95,9 @@ def _told(found: Difference, form: str, unit: str, factor: float = 1) -> str:
     words = form.format(factor * found.mean)
     if found.low is not None and found.high is not None:
         words += f" ({form.format(factor * found.low)} to {form.format(factor * found.high)})"
-    seeds = f"{found.seeds} seed{'s' * (found.seeds != 1)}"
+    seeds = f"{found.seeds} seed{_s(found.seeds)}"
     return f"{words}{unit}, {seeds}" + (f", {found.lost} not finite" if found.lost else "")
+
+
+def _s(count: int) -> str:
+    return "" if count == 1 else "s"

@@ -65,11 +65,14 @@ def package_files(name: str, kind: str) -> dict[str, str]:
     return {path: _filled(template, words) for path, template in files.items()}
 
 
-def what_next(folder: str, name: str, kind: str, uv: bool = False) -> list[str]:
-    """Return the commands, with `uv` its own, that install the new package in `folder`, test it, show it and use it."""
-    install, run = ("uv pip install", "uv run ") if uv else ("python -m pip install", "")
+def what_next(folder: str, name: str, kind: str, pip: str = "python -m pip", by_uv: bool = False) -> list[str]:
+    """Return the commands that install the new package in `folder` with `pip`, test it, show it and use it.
+
+    `by_uv` has `uv run` before those that it would not find by themselves.
+    """
+    run = "uv run " if by_uv else ""
     follow = (f"python -m pytest {folder}", "optiscope plugins", *(command.format(name=name) for command in TRY[kind]))
-    return [f"{install} -e {folder} pytest", *(f"{run}{command}" for command in follow)]
+    return [f"{pip} install -e {folder} pytest", *(f"{run}{command}" for command in follow)]
 
 
 def _filled(template: str, words: dict[str, str]) -> str:

@@ -73,6 +73,7 @@ def new(
       optiscope plugins new my-optimizer
       optiscope plugins new my-signal --kind recorder
     """
+    import importlib.util
     import os
     from pathlib import Path
 
@@ -85,8 +86,9 @@ def new(
         check_name(name, create_manager().plugins)
     write_folder(Path(name), package_files(name, kind))
     console.show(console.stdout(), name)
-    by_uv = "UV" in os.environ  # which sets it for what it runs, and makes environments without pip
-    lines = what_next(name, name, kind, by_uv)
+    run_by_uv = "UV" in os.environ  # which sets it for what it runs
+    no_pip = importlib.util.find_spec("pip") is None  # as in environments that uv makes
+    lines = what_next(name, name, kind, "uv pip" if run_by_uv or no_pip else "python -m pip", run_by_uv)
     console.show(console.stderr(), "What next:", *(f"  {line}" for line in lines))
 
 

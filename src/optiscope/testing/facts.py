@@ -115,7 +115,7 @@ def state_size(subject: Subject) -> Result:
     params, state = start(subject.make(), np.float32, COST_SHAPES)
     values = sum(array.size for array in state.values())
     share = values / params.flat.size
-    return fact(f"{share:.3g} values of state for a parameter", values_per_parameter=share)
+    return fact(f"{share:.3g} value{'s' * (share != 1)} of state for a parameter", values_per_parameter=share)
 
 
 def step_time(subject: Subject) -> Result:
