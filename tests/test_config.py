@@ -63,7 +63,7 @@ def test_the_default_grid_is_the_papers():
     grid = GridConfig()
     assert grid.optimizers == ("sgd", "adam")
     assert grid.batch_sizes == (50, 100, 150, 200)
-    assert (grid.lrs, grid.seeds, grid.order, grid.reduction) == ((), 1, "paper", "mean")
+    assert (grid.lrs, grid.seeds, grid.order, grid.reduction) == ((), 1, "paper", ("mean",))
 
 
 @pytest.mark.parametrize(

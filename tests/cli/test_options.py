@@ -5,8 +5,8 @@ from pathlib import Path
 import attrs
 import pytest
 
-from optiscope.cli.options import GridFlags, grid_config, parse_options, parse_value
-from optiscope.config import GridConfig
+from optiscope.cli.options import GridFlags, grid_config, parse_options
+from optiscope.config import GridConfig, parse_value
 from optiscope.errors import UsageError
 
 
@@ -70,7 +70,7 @@ def file() -> Path:
 def test_flags_win_over_the_file_and_the_file_over_the_defaults(file):
     grid = grid_config(GridFlags(batch_sizes=(20, 30), options=("adam.beta1=0.7", "sgd.momentum=0.5")), file)
     assert grid.batch_sizes == (20, 30)
-    assert grid.model == "paper-cnn"
+    assert grid.model == ("paper-cnn",)
     assert grid.optimizers == GridConfig().optimizers
     assert grid.options == {"adam": {"beta1": 0.7, "beta2": 0.9}, "sgd": {"momentum": 0.5}}
 
