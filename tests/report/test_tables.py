@@ -145,13 +145,13 @@ GRIDS = {
 
 @pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
 def test_the_command_asks_for_the_same_runs(grid: dict[str, Any]) -> None:
-    from optiscope.cli.app import app
+    from optiscope.cli.characterize import app
     from optiscope.cli.options import GridFlags, grid_config
     from optiscope.sweep import expand
 
     runs = expand(GridConfig(**{"model": "quadratic", "batch_sizes": [1, 2], "seeds": 2} | grid))
     words = shlex.split(command([attrs.asdict(run) for run in runs]))
-    _, bound, _ = app.parse_args(words[1:])
+    _, bound, _ = app.parse_args(words[2:])
     flags: GridFlags = bound.arguments["flags"]
     assert set(map(repr, expand(grid_config(flags)))) == set(map(repr, runs))
 

@@ -60,11 +60,10 @@ def test_an_optimizer_with_an_lr_of_its_own_runs_at_that_alone():
 
 
 def test_data_are_loaded_once_whichever_model_comes_first(monkeypatch):
-    from optiscope.engine import prepare as module
-
     loaded = []
-    load = sys.modules[module.__module__].load_images
-    monkeypatch.setattr(f"{module.__module__}.load_images", lambda *given: loaded.append(1) or load(*given))
+    module = sys.modules["optiscope.engine.prepare"]
+    load = module.load_images
+    monkeypatch.setattr(module, "load_images", lambda *given: loaded.append(1) or load(*given))
     options = {"synthetic": {"train": 50, "test": 10}}
     runs = plan(GridConfig(model=["quadratic", "small-cnn"], batch_sizes=[10, 20], optimizers=["sgd"], options=options))
     assert [run.info.data for run in runs] == ["none", "none", "synthetic", "synthetic"]

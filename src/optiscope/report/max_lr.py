@@ -112,11 +112,14 @@ def _names(found: Sequence[Document]) -> list[str]:
 
 def _figure(at: int, name: str, each: Document) -> ReportFigure:
     """Return the panel of one search, with its runs as data."""
-    said = _said(each)
+    results = [str(run["result"]) for run in each["evidence"]]
+    counts = ", ".join(
+        f"{results.count(result)} {result}" for result in dict.fromkeys((*PLACES, *results)) if result in results
+    )
     return ReportFigure(
         key=f"max-lr-{at}",
-        label=f"P(unstable) of {name} at batch {each['batch_size']} against the learning rate: {said}",
-        caption=said,
+        label=f"P(unstable) of {name} at batch {each['batch_size']} against the learning rate: {_said(each)}",
+        caption=f"runs: {counts}",
         draw=lambda: _alone(name, each),
         data=lambda: {key: [run.get(key) for run in each["evidence"]] for key in ("lr", "seed", "result", "run_id")},
     )
