@@ -141,7 +141,7 @@ def _captioned(figure: Figure | Gap, entry: Entry) -> Figure | Gap:
         return figure
     family, size = FAMILIES.get(str(entry.cell.judged["optimizer"])), int(entry.cell.judged["batch_size"])
     caption: list[Text] = [Verdict(entry.row.verdict), f", {entry.row.runs}"]
-    if (family, size) in PANELS:
+    if family is not None and (family, size) in PANELS:
         caption.append(f"; panel {1 + PANELS.index((family, size))} of the paper: ")
         said = zip(LETTERS, CLAIMS, strict=True)
         caption += [part for letter, claim in said for part in (f"{letter} ", _said(claim, family, size), ", ")][:-1]

@@ -71,8 +71,8 @@ class MaxLr:
     options: Mapping[str, Any]
     model: str
     model_options: Mapping[str, Any]
-    reduction: str
     batch_size: int
+    reduction: str
     lr_max: float | None
     low: float | None
     high: float | None
@@ -212,8 +212,8 @@ class _Search:
             options=dict(info.optimizer_options),
             model=info.model,
             model_options=dict(info.model_options),
-            reduction=info.reduction,
             batch_size=info.batch_size,
+            reduction=info.reduction,
             lr_max=boundary.lr,
             low=boundary.low,
             high=boundary.high,
