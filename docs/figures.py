@@ -2,8 +2,9 @@
 
     python docs/figures.py OUT docs/measured/NAME.csv      take a measurement out of a characterization's folder
 
-A measurement is one CSV file: a row for every tenth step of every run (the mean loss and accuracy of these ten
-batches, dropout on), and in the rows that end an epoch what was measured after it (dropout off).
+A measurement of learning is one CSV file: a row for every tenth step of every run (the mean loss and accuracy of these
+ten batches, dropout on), and in the rows that end an epoch what was measured after it (dropout off). `sweep.csv` comes
+from tests/validation/sweep.py, and what is drawn of it from trust.py beside that.
 """
 
 from __future__ import annotations
@@ -87,9 +88,52 @@ def draw_learning(measured: Path, figure: Path) -> None:
     sheet.savefig(figure)
 
 
+def draw_trust(measured: Path, figure: Path) -> None:
+    """Draw, for the runs that nothing was fitted on: ROC curves, calibration, and the risk at each coverage."""
+    from matplotlib.figure import Figure
+
+    sys.path.insert(0, str(HERE.parent / "tests" / "validation"))
+    import trust
+
+    rows = trust.read(measured)
+    weights = trust.fit([row for row in rows if row["part"] == "fit"])
+    held = [row for row in trust.scored(rows, weights) if row["part"] != "fit"]
+    failed = np.array([row["truth"] == "failed" for row in held])
+    p = np.array([row["score"] for row in held])
+    sheet = Figure(figsize=(11, 3.8), layout="constrained")
+    roc, calibration, risk = sheet.subplots(1, 3)
+    for style, (name, score) in zip(("C0-", "C1--", "C2-.", "C4:", "C5--", "0.6"), trust.SCORES.items(), strict=True):
+        found = np.array([score(row) for row in held])
+        levels = [np.inf, *sorted(set(found), reverse=True)]
+        rates = [[np.mean(found[of] >= level) for level in levels] for of in (~failed, failed)]
+        roc.plot(*rates, style, label=name.partition(":")[0], linewidth=2.4 if name.startswith("score") else 1.2)
+    roc.set(xlabel="false alarms", ylabel="failures found", title="ROC")
+    roc.legend(fontsize=7, loc="lower right")
+    bins = np.minimum((p * 10).astype(int), 9)
+    kept = [number for number in range(10) if np.any(bins == number)]
+    sizes = np.array([np.sum(bins == number) for number in kept])
+    calibration.plot([0, 1], [0, 1], color="0.6", linewidth=1)
+    means = [[values[bins == number].mean() for number in kept] for values in (p, failed)]
+    calibration.scatter(*means, s=10 + 4 * sizes, color="C0", alpha=0.7, clip_on=False)
+    for x, y, size in zip(*means, sizes, strict=True):
+        calibration.annotate(str(size), (x, y), fontsize=7, ha="center", xytext=(0, 9), textcoords="offset points")
+    calibration.set(xlabel="score of the signal", ylabel="share that failed", title="calibration (runs in each bin)")
+    order = np.argsort(-np.abs(p - 0.5), kind="stable")
+    wrong = (p[order] > 0.5) != failed[order]
+    coverage = np.arange(1, p.size + 1) / p.size
+    risk.plot(coverage, np.cumsum(wrong) / np.arange(1, p.size + 1), color="C0")
+    risk.axvline(np.mean([trust.sure(row) for row in held]), color="0.5", linestyle="--", linewidth=1)
+    risk.set(xlabel="coverage: share of runs decided, the surest first", ylabel="share decided wrongly", title="risk")
+    for axis in (roc, calibration, risk):
+        axis.grid(alpha=0.3)
+    figure.parent.mkdir(exist_ok=True)
+    sheet.savefig(figure)
+
+
 def draw_all() -> None:
     """Draw every figure that a page shows, into docs/_figures."""
     draw_learning(HERE / "measured" / "cifar10-adam-sum.csv", HERE / "_figures" / "cifar10-adam-sum.svg")
+    draw_trust(HERE / "measured" / "sweep.csv", HERE / "_figures" / "trust.svg")
 
 
 def main(out: str, measured: str) -> None:

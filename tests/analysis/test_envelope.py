@@ -38,6 +38,28 @@ def test_burn_in_is_an_epoch_or_a_tenth(steps, epoch, burn):
     assert burn_in(steps, epoch) == burn
 
 
+@pytest.mark.parametrize(("onset", "burn"), [(10, 40), (39, 40), (120, 120), (199, 199), (250, 200)])
+def test_burn_in_lasts_until_the_spread_has_come_half_of_its_way_but_not_over_half_of_the_run(onset, burn):
+    spread = np.where(np.arange(400) < onset, 0.49, 1.0) * 4
+    assert burn_in(400, 1, spread) == burn
+    assert burn_in(400, 150, spread) == max(150, burn)
+
+
+def test_a_spread_that_only_falls_needs_no_more():
+    assert burn_in(400, 1, np.linspace(9, 1, 400)) == 40
+    assert burn_in(400, 1, np.zeros(400)) == 40
+    assert burn_in(400, 1, np.empty(0)) == 40
+
+
+def test_what_is_learned_first_is_not_judged(ar1):
+    q05, iqr = healthy(np.random.default_rng(3), ar1)
+    q05[:150] *= 0.1  # a network that says little, and of a sudden much
+    iqr[:150] *= 0.1
+    bound = lower_bound(q05, iqr, 1)
+    assert 125 <= bound.burn <= 175
+    assert envelope(q05, iqr, 1).steps[0] == bound.burn + 1
+
+
 def test_a_healthy_log_drift_is_steady(ar1):
     q05, iqr = healthy(np.random.default_rng(0), ar1)
     found = envelope(q05, iqr, 100)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from optiscope import analysis
+from optiscope.analysis.thresholds import LIMITS
 from optiscope.builtin import analyzers as shells
 from optiscope.builtin.analyzers import ANALYZERS, Collapse, Dynamics, Envelope, Finite, Outcome
 
@@ -52,7 +53,7 @@ def test_findings_carry_name_and_version_of_their_analyzer(run, analyzer):
 
 
 def test_an_option_that_is_not_the_default_is_part_of_the_version(run):
-    assert Envelope(limit=0.4).analyze(run).rule_version == "provisional-2 (limit=0.4)"
+    assert Envelope(limit=0.4).analyze(run).rule_version == f"{LIMITS.version} (limit=0.4)"
     assert Envelope(limit=0.01).analyze(run).result == "alarm"
     assert Outcome(limit=0.01).analyze(run).result == "fail"
 

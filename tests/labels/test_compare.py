@@ -3,7 +3,7 @@
 import attrs
 import pytest
 
-from optiscope.builtin.analyzers import ANALYZERS, Envelope
+from optiscope.builtin.analyzers import ANALYZERS, Outcome
 from optiscope.labels import Characterization, compare, form_cells, label_run
 
 
@@ -25,7 +25,7 @@ def test_rules_agree_with_themselves(judge):
 
 def test_the_runs_on_which_they_disagree_are_named(judge):
     rules = [analyzer() for analyzer in ANALYZERS]
-    stricter = [Envelope(limit=0.1) if isinstance(rule, Envelope) else rule for rule in rules]
+    stricter = [Outcome(limit=0.1) if isinstance(rule, Outcome) else rule for rule in rules]
     found = compare(judge(rules), judge(stricter, runs=2))
     assert found.counts["stable"] == {"stable": 0, "unstable": 0, "undecided": 2}
     assert sum(sum(row.values()) for row in found.counts.values()) == 2
@@ -33,6 +33,6 @@ def test_the_runs_on_which_they_disagree_are_named(judge):
         ("run-0", "stable", "undecided"),
         ("run-1", "stable", "undecided"),
     ]
-    assert "neither loss nor gradient confirms it" in found.changed[0].why
+    assert "not below 0.1" in found.changed[0].why
     assert found.missing == ("run-2",)
     assert found.plain()["changed"][0] == attrs.asdict(found.changed[0])

@@ -30,11 +30,14 @@ def test_series_of_a_healthy_run_are_stable_as_the_run_is(given, make_run, steps
 def test_logits_are_reduced_as_a_recorder_does(given):
     logits = given["logits_q05"][:, None, None] + np.random.default_rng(0).standard_normal((400, 6, 4))
     told = [spread(row) for row in logits]
-    by_logits = label_series(given["loss"], logits=logits)
+    by_logits = label_series(given["loss"], logits=logits.reshape(400, -1))
     by_quantiles = label_series(
         given["loss"], logits_q05=[row["q05"] for row in told], logits_iqr=[row["iqr"] for row in told]
     )
     assert by_logits == by_quantiles
+    of_four = label_series(given["loss"], logits=logits).findings  # three axes tell how many classes there are
+    ratio = next(finding.statistic for finding in of_four if finding.name == "outcome")
+    assert ratio == pytest.approx(np.median(given["loss"][-40:]) / np.log(4))
     assert finding(by_logits, "envelope").statistic is not None
 
 

@@ -169,7 +169,7 @@ def make_track() -> Callable[..., Track]:
 
 
 def track(
-    signal: np.ndarray, burn_in: int = 0, first_step: int | None = None, spread: np.ndarray | None = None
+    signal: np.ndarray, steps_per_epoch: int = 1, first_step: int | None = None, spread: np.ndarray | None = None
 ) -> Track:
     step = np.arange(1, signal.size + 1, dtype=np.float64)
     nothing = np.full(signal.size, np.nan)
@@ -183,6 +183,6 @@ def track(
         epoch_step=np.empty(0),
         val_accuracy=np.empty(0),
         status="completed",
-        burn_in=burn_in,
+        steps_per_epoch=steps_per_epoch,
         first_step=first_step,
     )

@@ -99,8 +99,8 @@ def test_limits_of_nothing_and_of_a_flat_line(make_track: MakeTrack) -> None:
 
 
 def test_a_signal_panel_shows_what_it_claims(make_track: MakeTrack) -> None:
-    track = make_track(noise(400), burn_in=100, first_step=250, spread=np.linspace(1, 3, 400))
-    other = make_track(noise(400, 1), burn_in=100)
+    track = make_track(noise(400), steps_per_epoch=100, first_step=250, spread=np.linspace(1, 3, 400))
+    other = make_track(noise(400, 1), steps_per_epoch=100)
     ax = signal_panel(track, "sgd, batch 50", "stable", (-6.0, 5.0), [other]).axes[0]
     np.testing.assert_array_equal(lines(ax, SIGNAL)[0].get_ydata(), track.signal)
     np.testing.assert_array_equal(lines(ax, MINIMUM)[0].get_ydata(), track.batch_min)

@@ -19,7 +19,7 @@ def test_a_run_file_becomes_a_track(study: Path) -> None:
     assert first.track.step.tolist() == list(range(1, 401))
     assert first.track.epoch_step.tolist() == [100, 200, 300, 400]
     assert first.track.val_accuracy[-1] == pytest.approx(0.95 - 0.85 * np.exp(-400 / 150))
-    assert (first.track.burn_in, first.track.status, first.track.first_step) == (100, "completed", None)
+    assert (first.track.bound.burn, first.track.status, first.track.first_step) == (100, "completed", None)
     assert first.config["config"]["optimizer"] == "sgd"
     diverged = cells[1].runs[0].track
     assert diverged is not None
@@ -29,9 +29,9 @@ def test_a_run_file_becomes_a_track(study: Path) -> None:
 
 def test_the_envelope_is_the_one_that_the_analyzer_judges(make_track: MakeTrack) -> None:
     rng = np.random.default_rng(0)
-    iqr = np.linspace(1, 9, 500) * (1 + 0.1 * rng.standard_normal(500))
+    iqr = np.linspace(5, 9, 500) * (1 + 0.1 * rng.standard_normal(500))
     q05 = iqr * (-2 + 0.2 * rng.standard_normal(500))
-    drawn, judged = make_track(q05, burn_in=60, spread=iqr).envelope, envelope(q05, iqr, 60)
+    drawn, judged = make_track(q05, steps_per_epoch=60, spread=iqr).envelope, envelope(q05, iqr, 60)
     assert drawn is not None
     assert judged.statistic is not None
     assert drawn.step.tolist() == list(range(61, 501))
@@ -45,7 +45,7 @@ def test_the_envelope_is_the_one_that_the_analyzer_judges(make_track: MakeTrack)
 def test_the_envelope_ends_before_the_first_number_that_is_none(make_track: MakeTrack) -> None:
     signal = np.sin(np.arange(300.0))
     signal[250] = np.nan
-    drawn = make_track(signal, burn_in=60).envelope
+    drawn = make_track(signal, steps_per_epoch=60).envelope
     assert drawn is not None
     assert (drawn.step[0], drawn.step[-1]) == (61, 250)
 
@@ -56,7 +56,7 @@ def test_without_a_spread_there_is_no_envelope(make_track: MakeTrack) -> None:
 
 def test_no_envelope_where_nothing_finite_follows_the_burn_in(make_track: MakeTrack) -> None:
     signal = np.r_[np.ones(10), np.full(20, np.nan)]
-    assert make_track(signal, burn_in=10).envelope is None
+    assert make_track(signal, steps_per_epoch=10).envelope is None
     assert make_track(np.empty(0)).envelope is None
 
 

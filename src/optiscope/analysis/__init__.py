@@ -4,10 +4,9 @@ NumPy only, no files, no plugins. `optiscope.labels` applies them to runs and fo
 is in docs/labels.md.
 """
 
-from optiscope.analysis.analyzer import Analyzer, Axis, RunRecord, gradient_norm, series
+from optiscope.analysis.analyzer import Analyzer, Axis, RunRecord, chance_loss, gradient_norm, series
 from optiscope.analysis.boundary import Boundary, Trial, locate, next_lrs, unstable_share
 from optiscope.analysis.collapse import collapse
-from optiscope.analysis.corroborate import Witness, corroborate
 from optiscope.analysis.detectors import Detectors, detect, detectors, holm
 from optiscope.analysis.dynamics import Dynamics, dynamics
 from optiscope.analysis.envelope import Envelope, LowerBound, burn_in, envelope, lower_bound, measure
@@ -25,6 +24,7 @@ from optiscope.analysis.intervals import (
     rise_p_value,
 )
 from optiscope.analysis.outcome import outcome
+from optiscope.analysis.setback import Setback, setback
 from optiscope.analysis.softmax_step import softmax_step
 from optiscope.analysis.statistics import norms, quantiles, spread
 
@@ -39,14 +39,14 @@ __all__ = [
     "Finding",
     "LowerBound",
     "RunRecord",
+    "Setback",
     "Trial",
-    "Witness",
     "adam_rms",
     "beta_cdf",
     "beta_quantile",
     "burn_in",
+    "chance_loss",
     "collapse",
-    "corroborate",
     "detect",
     "detectors",
     "dynamics",
@@ -70,6 +70,7 @@ __all__ = [
     "rise_interval",
     "rise_p_value",
     "series",
+    "setback",
     "softmax_step",
     "spread",
     "unstable_share",

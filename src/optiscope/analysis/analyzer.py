@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -110,3 +111,11 @@ def gradient_norm(run: RunRecord) -> Floats:
     if norms.ndim < 2 or not norms.shape[1]:
         return norms.reshape(-1)
     return np.asarray(np.sqrt(np.sum(np.square(norms), axis=1)))
+
+
+def chance_loss(run: RunRecord) -> float | None:
+    """Return the loss of guessing, log K, where the outputs of the network are logits of K classes; else None."""
+    outputs = run.config.get("outputs")
+    if run.config.get("output", "logits") != "logits" or not isinstance(outputs, int) or outputs < 2:
+        return None
+    return math.log(outputs)

@@ -8,15 +8,17 @@ units of the signal's own spread at the time,
 
     e_t = 5 % quantile_t / s_t,     s_t = running median over 51 steps of the inter-quartile range (IQR),
 
-which in healthy runs settles to a constant. A burn-in of max(1 epoch, 10 % of the steps) is dropped; with fewer than
-200 steps left there is no answer. With b_t the running median of e over 51 steps and r_t = e_t - b_t:
+which in healthy runs settles to a constant. A burn-in is dropped: an epoch, a tenth of the steps, or the steps before
+the spread has grown to half of what it is later (what a network does before it learns is no part of its dynamics),
+whichever is most. With fewer than 200 steps left there is no answer. With b_t the running median of e over 51 steps
+and r_t = e_t - b_t:
 
     R = 1.4826 MAD(r)                  roughness, in units of the spread
     X, V, D                            a spike, noise that grows, a shift of level: `optiscope.analysis.detectors`
 
 X, V and D alarm each at a third of 5 % (Bonferroni), upwards only where going down is settling. R has no null
-distribution: its limit is a matter of scale and comes from reasoning until this project's own runs are there to fit
-it. "With margin" means that the bootstrap interval of R lies below the limit as a whole.
+distribution: its limit is a matter of scale, and fitted to runs that trained. "With margin" means that the bootstrap
+interval of R lies below the limit as a whole.
 """
 
 from __future__ import annotations
@@ -30,11 +32,15 @@ from optiscope.analysis import robust
 from optiscope.analysis.detectors import LEVEL, MIN_POINTS, WINDOW, centre, detectors
 from optiscope.analysis.finding import Alarm, Finding, Result, StepRange
 from optiscope.analysis.robust import Floats
+from optiscope.analysis.thresholds import LIMITS
 
-RULE = "provisional-2"
-ROUGHNESS_LIMIT = 0.5
+RULE = LIMITS.version
+ROUGHNESS_LIMIT = LIMITS.roughness
 """The limit of R. Drawing 50 images alone moves their 5 % quantile: by 0.07 IQR if all 500 logits of a normal
-distribution were independent, by 0.22 IQR if only the images were. A limit of 0.5 is about twice the larger."""
+distribution were independent, by 0.22 IQR if only the images were."""
+
+ONSET = 0.5
+"""The share of the later spread from which on a network is said to learn."""
 
 
 @attrs.frozen(kw_only=True)
@@ -59,9 +65,18 @@ class Envelope:
     trend: float
 
 
-def burn_in(n_steps: int, steps_per_epoch: int) -> int:
-    """Return how many steps are dropped: an epoch, or a tenth of the steps (rounded up) where that is more."""
-    return max(steps_per_epoch, math.ceil(n_steps / 10))
+def burn_in(n_steps: int, steps_per_epoch: int, spread: Floats | None = None) -> int:
+    """Return how many steps are dropped: the most of an epoch, a tenth of the steps, and those before learning began.
+
+    Learning has begun where the running `spread` of the signal, [T], has come up to half of its median over the second
+    half; that counts up to half of the steps. Without `spread` the first two count.
+    """
+    least = max(steps_per_epoch, math.ceil(n_steps / 10))
+    if spread is None or not spread.size:
+        return least
+    with np.errstate(over="ignore"):  # the median of a spread near the largest float may overflow
+        begun = spread >= ONSET * np.median(spread[spread.size // 2 :])
+    return max(least, min(int(np.argmax(begun)), n_steps // 2))
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -90,14 +105,14 @@ class LowerBound:
             return (b - margin) * s, b * s, (b + margin) * s
 
 
-def lower_bound(q05: Floats, iqr: Floats, burn: int) -> LowerBound:
+def lower_bound(q05: Floats, iqr: Floats, steps_per_epoch: int) -> LowerBound:
     """Return the lower bound of a signal from its 5 % quantile and inter-quartile range, both [T]."""
     n = min(q05.size, iqr.size)
     bad = np.flatnonzero(~(np.isfinite(q05[:n]) & np.isfinite(iqr[:n])))
     used = int(bad[0]) if bad.size else n
     with np.errstate(all="ignore"):  # a spread of zero, or logits near the largest float
         spread = robust.running_median(iqr[:used], WINDOW)
-        return LowerBound(values=q05[:used] / spread, spread=spread, burn=burn)
+        return LowerBound(values=q05[:used] / spread, spread=spread, burn=burn_in(n, steps_per_epoch, spread))
 
 
 def measure(values: Floats, burn: int) -> Envelope | None:
@@ -133,9 +148,8 @@ def envelope(q05: Floats, iqr: Floats, steps_per_epoch: int, limit: float = ROUG
     the steps before the first that is not finite are used. The statistic is R; the p-value the smallest of those of
     X, V and D times three. The steps of alarm D are the 51 from the change on.
     """
-    burn = burn_in(min(q05.size, iqr.size), steps_per_epoch)
-    bound = lower_bound(q05, iqr, burn)
-    used = bound.values.size
+    bound = lower_bound(q05, iqr, steps_per_epoch)
+    burn, used = bound.burn, bound.values.size
     if used - burn < MIN_POINTS:
         why = f"{max(used - burn, 0)} finite steps after a burn-in of {burn} are too few ({MIN_POINTS} are needed)"
         return Finding(name="envelope", rule_version=RULE, result="undecided", why=why)

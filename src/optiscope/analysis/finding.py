@@ -43,8 +43,8 @@ class Finding:
     `direction` is the side of `threshold` on which `statistic` is bad. `interval` is a confidence interval of the
     statistic where one is known. `steps` are the first and last step (counted from 1, both included) on which the
     finding rests; None if there were none. `first_step` is the first step of the first alarm. `kind` names the way
-    of failing ("non-finite", "diverged", "collapsed", "not learned") where `result` is "fail". `alarms` gives the
-    single alarms where `result` is "alarm".
+    of failing ("non-finite", "diverged", "collapsed") where `result` is "fail", and what there was instead ("not
+    learned") where it is undecided. `alarms` gives the single alarms where `result` is "alarm".
     """
 
     name: str

@@ -1,16 +1,23 @@
-"""Did the loss fall? The rule that separates trained from failed.
+"""Did the loss fall? The rule that says whether a run learned.
 
-The rule compares two medians of the training loss (mean over the batch): that of the last tenth of the steps with
-that of the first steps. The run failed if the ratio is 0.9 or more. It is provisional: a rule on the loss over a
-fixed subset of the training images, once an epoch, is what it will be validated against.
+The rule compares two levels of the training loss (mean over the batch): the median of the last tenth of the steps, and
+the loss of a network that knows nothing. The latter is the least of
+
+    the median loss of the first steps
+    the very first loss, because a run may blow up within its first steps
+    log K, where it is known that the outputs are logits of K classes: the loss of guessing. Networks often begin above
+    it, and to learn to guess is not to learn.
 
 *First steps* are a hundredth of the run, but at least 5 and at most 20. Five is the least whose median shrugs off
 two odd batches; twenty the most of which it is still fair to say that the network was not trained: with a longer
 baseline, a run that learns quickly would be compared with itself.
 
-The rule does not know why a loss stayed where it was. A run that diverged and a run whose learning rate is too
-small for the number of steps both fail it. The kind tells them apart: "diverged" if the loss ended above its
-start, interval included, else "not learned"; and the sentence says so where the loss was still falling.
+    pass        the loss ended below 0.9 of that of one that knows nothing, interval included
+    fail        it ended above its start and above guessing, interval included: "diverged"
+    undecided   anything else; from 0.9 on the kind is "not learned"
+
+A loss that stayed where it was is no instability by itself. A network that collapsed has such a loss, which
+`optiscope.analysis.collapse` sees; but so has one whose learning rate is too small for the number of steps.
 """
 
 from __future__ import annotations
@@ -23,7 +30,7 @@ from optiscope.analysis.finding import Finding, Result
 from optiscope.analysis.intervals import median_interval
 from optiscope.analysis.robust import Floats
 
-RULE = "provisional-1"
+RULE = "provisional-2"
 LIMIT = 0.9
 MIN_STEPS = 50
 
@@ -33,18 +40,28 @@ def first_steps(n_steps: int) -> int:
     return min(max(math.ceil(n_steps / 100), 5), 20)
 
 
+def untrained(loss: Floats, chance: float | None = None) -> float | None:
+    """Return the loss of a network that knows nothing, from that of every step, [T], and `chance`, that of guessing.
+
+    None where it is not finite and above zero.
+    """
+    if not loss.size or not np.isfinite(loss[0]):
+        return None
+    found = min(float(loss[0]), float(np.median(loss[: first_steps(loss.size)])), *([] if chance is None else [chance]))
+    return found if math.isfinite(found) and found > 0 else None
+
+
 def last_tenth(n_steps: int) -> int:
     """Return how many of `n_steps` are the last tenth, rounded up."""
     return math.ceil(n_steps / 10)
 
 
 @np.errstate(over="ignore")  # the median of losses near the largest float may overflow: infinite is right
-def outcome(loss: Floats, limit: float = LIMIT) -> Finding:
-    """Judge from the training loss, [T], mean over the batch, whether a run trained, or failed from `limit` on.
+def outcome(loss: Floats, chance: float | None = None, limit: float = LIMIT) -> Finding:
+    """Judge from the training loss, [T], mean over the batch, whether a run learned, or did not from `limit` on.
 
-    The statistic is the ratio of the medians, its interval that of two distribution-free intervals on the medians
-    divided, which is cautious. Passing with margin means that the whole interval lies below the limit; a ratio
-    below it with an interval across it is borderline, hence undecided.
+    `chance` is the loss of guessing, where it is known. The statistic is the ratio of the two levels, its interval that
+    of two distribution-free intervals on the medians divided, which is cautious.
     """
     n = loss.size
     if n < MIN_STEPS:
@@ -54,16 +71,18 @@ def outcome(loss: Floats, limit: float = LIMIT) -> Finding:
     first, last = loss[: first_steps(n)], loss[-last_tenth(n) :]
     if not (np.isfinite(first).all() and np.isfinite(last).all()):
         return _finding(limit, "undecided", "the first or the last training losses are not finite", n)
-    start, end = float(np.median(first)), float(np.median(last))
-    if start <= 0 or first.min() <= 0:
+    start, end = untrained(loss, chance), float(np.median(last))
+    if start is None or first.min() <= 0:
         return _finding(limit, "undecided", "the loss starts at or below zero, so no ratio can be formed", n)
     (first_low, first_high), (last_low, last_high) = median_interval(first), median_interval(last)
-    ratio, interval = end / start, (last_low / first_high, last_high / first_low)
-    said = f"the training loss went from {start:.4g} to {end:.4g}, a ratio of {ratio:.3g}"
+    ratio, interval = end / start, (last_low / max(first_high, chance or 0.0), last_high / min(first_low, start))
+    said = f"the training loss ended at {end:.4g}, {ratio:.3g} times that of a network that knows nothing"
+    if interval[0] > 1:
+        return _finding(limit, "fail", f"{said}: above its start", n, ratio, interval, "diverged")
     if ratio >= limit:
-        kind = "diverged" if interval[0] > 1 else "not learned"
         falling = " (it was still falling: more steps may tell)" if _still_falling(loss) else ""
-        return _finding(limit, "fail", f"{said}, not below {limit}{falling}", n, ratio, interval, kind)
+        why = f"{said}, not below {limit}{falling}"
+        return _finding(limit, "undecided", why, n, ratio, interval, "not learned")
     if interval[1] >= limit:
         return _finding(limit, "undecided", f"{said}, whose interval reaches the limit of {limit}", n, ratio, interval)
     return _finding(limit, "pass", said, n, ratio, interval)

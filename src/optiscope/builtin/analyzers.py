@@ -15,7 +15,7 @@ import attrs
 import numpy as np
 
 from optiscope import analysis
-from optiscope.analysis import Axis, Finding, RunRecord, gradient_norm, series
+from optiscope.analysis import Axis, Finding, RunRecord, chance_loss, gradient_norm, series
 from optiscope.analysis.collapse import RULE as COLLAPSE_RULE
 from optiscope.analysis.detectors import LEVEL, NAMES
 from optiscope.analysis.detectors import RULE as DETECTORS_RULE
@@ -109,7 +109,7 @@ class Collapse(_Rule):
 
 @attrs.frozen(kw_only=True)
 class Outcome(_Rule):
-    """The training loss fell. `limit` is the ratio of the last losses to the first from which on the run failed."""
+    """The training loss fell. `limit` is the share of that of a network that knows nothing from which on it did not."""
 
     name: ClassVar[str] = "outcome"
     rule_version: ClassVar[str] = OUTCOME_RULE
@@ -121,7 +121,7 @@ class Outcome(_Rule):
 
     def judge(self, run: RunRecord) -> Finding:
         """Judge the training loss of every step."""
-        return analysis.outcome(series(run, "loss"), self.limit)
+        return analysis.outcome(series(run, "loss"), chance_loss(run), self.limit)
 
 
 @attrs.frozen(kw_only=True)
@@ -189,9 +189,11 @@ class _Detector(_Rule):
     judged: bool = attrs.field(default=False, validator=_flag)
 
     def __attrs_post_init__(self) -> None:
-        """Refuse to judge what alarms of the signal are confirmed by: it would confirm itself."""
+        """Refuse to judge another series: a verdict holds alarms of the signal against the loss."""
         if self.judged and self.series != "signal":
-            raise ValueError(f"judged needs the series signal, because alarms are confirmed by the {self.series}")
+            raise ValueError(
+                f"judged needs the series signal: a verdict does not hold the {self.series} against the loss"
+            )
 
     @property
     def axis(self) -> Axis:  # type: ignore[override]
@@ -200,15 +202,12 @@ class _Detector(_Rule):
 
     def judge(self, run: RunRecord) -> Finding:
         """Test the series."""
+        epoch = int(run.config["steps_per_epoch"])
+        bound = analysis.lower_bound(series(run, "logits_q05"), series(run, "logits_iqr"), epoch)
         if self.series == "signal":
-            q05, iqr = series(run, "logits_q05"), series(run, "logits_iqr")
-            burn = analysis.burn_in(min(q05.size, iqr.size), int(run.config["steps_per_epoch"]))
-            values, what = analysis.lower_bound(q05, iqr, burn).values, "lower bound of the signal"
-        else:
-            values, what = (
-                (series(run, "loss"), "loss") if self.series == "loss" else (gradient_norm(run), "gradient norm")
-            )
-            burn = analysis.burn_in(values.size, int(run.config["steps_per_epoch"]))
+            return analysis.detect(bound.values, bound.burn, self.letter, "lower bound of the signal", self.level)
+        values, what = (series(run, "loss"), "loss") if self.series == "loss" else (gradient_norm(run), "gradient norm")
+        burn = bound.burn if bound.values.size else analysis.burn_in(values.size, epoch)
         return analysis.detect(values, burn, self.letter, what, self.level)
 
 

@@ -68,7 +68,7 @@ def label_series(
 ) -> RunVerdict:
     """Return what all analyzers make of series of T steps; UsageError where they cannot be judged.
 
-    `loss` [T] is the mean over the batch. `logits` [T, ...] are the outputs for some images of the step's batch, as
+    `loss` [T] is the mean over the batch. `logits` [T, P, K] are the outputs for some images of the step's batch, as
     many in each step (a run file has 50), of which the 5 % quantile and the inter-quartile range are taken; give these
     as `logits_q05` and `logits_iqr` [T] where that is all you have. `grad_norm` and `update_norm` are [T], or [T, P]
     with a column for each parameter. `probe_logits` [T, P, K] are the outputs for the same images after each step. The
@@ -83,8 +83,10 @@ def label_series(
         "logits_iqr": logits_iqr,
     }
     steps = {key: _numbers(key, values) for key, values in given.items() if values is not None}
+    outputs = None
     if logits is not None:
         rows = _numbers("logits", logits)
+        outputs = rows.shape[2] if rows.ndim == 3 else None
         told = [spread(row) for row in rows.reshape(len(rows), -1)] if rows.size else []
         steps |= {f"logits_{key}": np.array([row[key] for row in told]) for key in ("q05", "iqr")}
     probe = {}
@@ -95,7 +97,7 @@ def label_series(
                 f"probe_logits must be steps x images x classes, not of shape {rows.shape}: give three axes"
             )
         probe = {"logits": rows, "step": np.arange(1, len(rows) + 1)}
-    config = {"steps_per_epoch": steps_per_epoch, "batch_size": batch_size, "minimum": minimum}
+    config = {"steps_per_epoch": steps_per_epoch, "batch_size": batch_size, "minimum": minimum, "outputs": outputs}
     return label_run(
         make_record(steps, name, probe=probe, config=config), build_analyzers(host or create_manager(), {})
     )

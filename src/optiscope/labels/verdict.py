@@ -2,14 +2,14 @@
 
 A verdict stands on three axes that stay visible beside it:
 
-    outcome    trained, or failed and in which way; undecided where that cannot be said
+    outcome    trained, failed and in which way, or not learned; undecided where that cannot be said
     dynamics   where the run was relative to the edge of stability; "not measured" where no analyzer looks
     signal     steady, rough (with the alarms), undecided, or not measured
 
 and follows from them:
 
-    unstable   the run failed, or a signal alarm is corroborated by loss or gradient (`optiscope.analysis.corroborate`)
-    stable     every required analyzer passes, with margin, and nothing alarms
+    unstable   the run failed, or the loss was set back where the signal alarms (`optiscope.analysis.setback`)
+    stable     every required analyzer passes, with margin; alarms on the signal did the loss no harm
     undecided  anything else, with the reason
 
 Where an analyzer is decisive, because the least possible loss is known, it takes the place of all others on outcome
@@ -26,22 +26,14 @@ from typing import Literal
 
 import attrs
 
-from optiscope.analysis import (
-    Alarm,
-    Axis,
-    Finding,
-    RunRecord,
-    Witness,
-    burn_in,
-    corroborate,
-    gradient_norm,
-    series,
-)
+from optiscope.analysis import Alarm, Axis, Finding, RunRecord, Setback, chance_loss, series, setback
+from optiscope.analysis.setback import HARMFUL
+from optiscope.analysis.thresholds import LIMITS
 
 Verdict = Literal["stable", "unstable", "undecided"]
 
-NOT_MEASURED = "not measured"
-_KINDS = ("non-finite", "collapsed", "diverged", "not learned")
+NOT_MEASURED, NOT_LEARNED = "not measured", "not learned"
+_KINDS = ("non-finite", "collapsed", "diverged")
 """Ways of failing, the one that explains the others first: a collapse comes before what it does to the loss."""
 
 
@@ -85,8 +77,13 @@ def form_verdict(run: RunRecord, judged: Sequence[Judged]) -> RunVerdict:
     ended = run.status in ("completed", "diverged")
     failures = sorted((one.finding for one in judged if _failed(one)), key=_rank) if ended else []
     rough = [one.finding for one in judged if one.axis == "signal" and one.finding.result in ("alarm", "fail")]
-    witness = None if failures or not ended else _witness(run, rough)
-    open_questions = [one for one in judged if one.required and one.finding.result != "pass"]
+    worst = _worst(run, rough) if rough and ended and not failures else None
+    harmless = worst is not None and worst.size <= LIMITS.harmless
+    open_questions = [
+        one
+        for one in judged
+        if one.required and one.finding.result != "pass" and not (harmless and one.finding in rough)
+    ]
     first_step = min((one.first_step for one in rough if one.first_step is not None), default=None)
     verdict: Verdict = "undecided"
     if failures:
@@ -95,10 +92,14 @@ def form_verdict(run: RunRecord, judged: Sequence[Judged]) -> RunVerdict:
         why = _unfinished(run)
     elif run.status == "diverged":
         why = "the run stopped because a number was not finite, and no analyzer looked at that"
-    elif witness is not None:
-        verdict, why, first_step = "unstable", _told(witness, rough), witness.alarm.steps[0]
-    elif rough:
-        why = f"{rough[0].why}; neither loss nor gradient confirms it"
+    elif worst is not None and worst.size >= HARMFUL:
+        verdict, why, first_step = (
+            "unstable",
+            f"{rough[0].why}; {_told(worst)}",
+            min(first_step or worst.step, worst.step),
+        )
+    elif rough and not harmless:
+        why = f"{rough[0].why}; {_told(worst)}"
     elif open_questions:
         why = open_questions[0].finding.why
     elif not any(one.required for one in judged):
@@ -106,7 +107,7 @@ def form_verdict(run: RunRecord, judged: Sequence[Judged]) -> RunVerdict:
     else:
         verdict = "stable"
         told = sorted((one for one in judged if one.required and one.finding.name not in _SILENT), key=_outcome_first)
-        why = "; ".join(one.finding.why for one in told)
+        why = "; ".join([*(one.finding.why for one in told), *([_told(worst)] if rough else [])])
     return RunVerdict(
         run_id=run.run_id,
         seed=int(run.config.get("seed", 0)),
@@ -115,7 +116,7 @@ def form_verdict(run: RunRecord, judged: Sequence[Judged]) -> RunVerdict:
         verdict=verdict,
         outcome=_outcome(judged, failures, ended),
         dynamics=_dynamics(judged),
-        signal=_signal(judged, rough),
+        signal=_signal(judged, rough, harmless),
         why=why,
         first_step=first_step,
         findings=findings,
@@ -164,13 +165,19 @@ def _rank(finding: Finding) -> int:
     return _KINDS.index(finding.kind) if finding.kind in _KINDS else len(_KINDS)
 
 
-def _witness(run: RunRecord, rough: Sequence[Finding]) -> Witness | None:
-    alarms = [alarm for finding in rough for alarm in (finding.alarms or _whole(finding))]
+def _worst(run: RunRecord, rough: Sequence[Finding]) -> Setback | None:
+    """Return the largest setback of the loss over the steps of the alarms; None where one of them cannot be judged."""
     try:
-        witnesses = {"the loss": series(run, "loss"), "the gradient norm": gradient_norm(run)}
-    except (OSError, RuntimeError):  # a damaged file: what cannot be read confirms nothing
+        loss = series(run, "loss")
+    except (OSError, RuntimeError):  # a damaged file: what cannot be read says nothing
         return None
-    return corroborate(alarms, witnesses, burn_in(run.n_steps, int(run.config["steps_per_epoch"])))
+    alarms = [finding.alarms or _whole(finding) for finding in rough]
+    found = [setback(loss, alarm.steps, chance_loss(run)) for each in alarms for alarm in each]
+    sizes = [one for one in found if one is not None]
+    worst = max(sizes, key=lambda one: one.size, default=None)
+    if worst is None or worst.size >= HARMFUL or (all(alarms) and len(sizes) == len(found)):
+        return worst
+    return None
 
 
 def _whole(finding: Finding) -> tuple[Alarm, ...]:
@@ -183,18 +190,25 @@ def _whole(finding: Finding) -> tuple[Alarm, ...]:
     return (alarm,)
 
 
-def _told(witness: Witness, rough: Sequence[Finding]) -> str:
-    first, last = witness.seen.steps
-    return f"{rough[0].why}; {witness.series} confirms it ({witness.seen.name} at steps {first} to {last})"
+def _told(worst: Setback | None) -> str:
+    if worst is None:
+        return "whether it harmed the loss cannot be said"
+    said = f"of that of a network that knows nothing (at step {worst.step})"
+    if worst.size <= LIMITS.harmless:
+        return f"no harm to the loss, which was set back by {max(worst.size, 0.0):.2g} {said}"
+    return f"the loss was set back by {worst.size:.2g} {said}"
 
 
 def _outcome(judged: Sequence[Judged], failures: Sequence[Finding], ended: bool) -> str:
     if failures:
         return f"failed: {failures[0].kind or failures[0].name}"
-    looked = [one for one in judged if (one.axis == "outcome" or _decides(one)) and one.required]
-    if not ended or not looked or any(one.finding.result != "pass" for one in looked):
+    looked = [one.finding for one in judged if (one.axis == "outcome" or _decides(one)) and one.required]
+    if not ended or not looked:
         return "undecided"
-    return "trained"
+    open_questions = [finding for finding in looked if finding.result != "pass"]
+    if any(finding.kind == NOT_LEARNED for finding in open_questions):
+        return NOT_LEARNED
+    return "undecided" if open_questions else "trained"
 
 
 def _dynamics(judged: Sequence[Judged]) -> str:
@@ -202,10 +216,10 @@ def _dynamics(judged: Sequence[Judged]) -> str:
     return ", ".join(finding.kind or finding.result for finding in looked) or NOT_MEASURED
 
 
-def _signal(judged: Sequence[Judged], rough: Sequence[Finding]) -> str:
+def _signal(judged: Sequence[Judged], rough: Sequence[Finding], harmless: bool) -> str:
     if rough:
         names = [alarm.name for finding in rough for alarm in finding.alarms] or [finding.name for finding in rough]
-        return f"rough: {', '.join(dict.fromkeys(names))}"
+        return f"rough: {', '.join(dict.fromkeys(names))}{' (harmless)' if harmless else ''}"
     looked = [one.finding for one in judged if one.axis == "signal"]
     if not looked:
         return NOT_MEASURED

@@ -171,7 +171,7 @@ def signal_panel(
         kept = np.searchsorted(envelope.step, step)
         ax.fill_between(step, envelope.low[kept], envelope.high[kept], color=MEDIAN, alpha=0.22, linewidth=0)
         ax.plot(step, median, color=MEDIAN, linewidth=1.1)
-    ax.axvspan(0, track.burn_in, color=MUTED, alpha=0.13, linewidth=0)
+    ax.axvspan(0, track.bound.burn, color=MUTED, alpha=0.13, linewidth=0)
     _mark(ax, track)
     _alarms(ax, track)
     _x_axis(ax, track)

@@ -17,7 +17,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from optiscope.analysis import burn_in, lower_bound
+from optiscope.analysis import LowerBound, lower_bound
 from optiscope.errors import OptiscopeError
 
 if TYPE_CHECKING:
@@ -58,9 +58,9 @@ class Track:
     """What is drawn of one run: series over its steps, [T], and over its epochs, [E]; NaN where there is no value.
 
     `signal` and `spread` are the 5 % quantile and the inter-quartile range of the logits of 50 images of the batch,
-    `batch_min` is the minimum over the whole batch. `burn_in` steps at the beginning are not judged. `first_step` is
-    that of the first alarm, and `alarms` are all of them. `step_time` is the median number of seconds between two
-    steps, observing included; NaN where no clock was recorded.
+    `batch_min` is the minimum over the whole batch. `first_step` is that of the first alarm,
+    and `alarms` are all of them. `step_time` is the median number of seconds between two steps, observing included; NaN
+    where no clock was recorded.
     """
 
     step: Floats
@@ -72,11 +72,16 @@ class Track:
     epoch_step: Floats
     val_accuracy: Floats
     status: str
-    burn_in: int
+    steps_per_epoch: int
     first_step: int | None = None
     train_accuracy: Floats = attrs.field(factory=lambda: np.empty(0))
     alarms: tuple[AlarmMark, ...] = ()
     step_time: float = math.nan
+
+    @property
+    def bound(self) -> LowerBound:
+        """The lower bound of the signal as it is judged; its first `burn` steps are not."""
+        return lower_bound(self.signal, self.spread, self.steps_per_epoch)
 
     @property
     def envelope(self) -> Envelope | None:
@@ -85,12 +90,12 @@ class Track:
         Like the analyzer it stops before the first step that is not finite. It is there for a run that is too short
         to be judged as well.
         """
-        bound = lower_bound(self.signal, self.spread, self.burn_in)
+        bound = self.bound
         used = bound.values.size
-        if used <= self.burn_in or not np.isfinite(bound.values).all():
+        if used <= bound.burn or not np.isfinite(bound.values).all():
             return None
         low, median, high = bound.band(BAND)
-        return Envelope(step=self.step[self.burn_in : used], low=low, median=median, high=high)
+        return Envelope(step=self.step[bound.burn : used], low=low, median=median, high=high)
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -202,7 +207,7 @@ def _track(run: Run, judged: Document) -> Track:
         train_accuracy=series(epochs, "train_accuracy", epoch_step.size),
         val_accuracy=series(epochs, "val_accuracy", epoch_step.size),
         status=run.status,
-        burn_in=burn_in(total, int(run.config["steps_per_epoch"])),
+        steps_per_epoch=int(run.config["steps_per_epoch"]),
         first_step=judged.get("first_step"),
         alarms=_alarms(judged),
         step_time=float(np.median(between)) if between.size else math.nan,

@@ -291,7 +291,7 @@ def _outcome(path: Path, analyzers: Sequence[Analyzer]) -> tuple[Result, str, Ru
     except (OptiscopeError, OSError) as error:
         return "failed", str(error), None
     result: Result = verdict.verdict
-    if verdict.outcome == "failed: not learned":
+    if verdict.outcome == "not learned":
         result = "not learned"
     elif minimum is not None and verdict.dynamics == "bounded oscillation":
         result = "unstable"
