@@ -96,8 +96,9 @@ def max_lr(
         sys.stdout.write((out / FILE_NAME).read_text(encoding="utf-8"))
     else:
         show(console.stdout(), found)
-    where = f"Everything is in {shlex.quote(str(out))}: open {shlex.quote(str(figure))}."
-    console.show(console.stderr(), *remarks(found), where)
+    folder = shlex.quote(str(out))
+    where = f"Everything is in {folder}: open {shlex.quote(str(figure))}."
+    console.show(console.stderr(), *remarks(found), where, f"With the evidence of every run: optiscope report {folder}")
 
 
 app = command(max_lr)
