@@ -4,7 +4,15 @@ import pickle
 import attrs
 import pytest
 
-from optiscope.config import DEFAULT_STEPS, Common, GridConfig, RunConfig, check_lr
+from optiscope.config import (
+    DEFAULT_STEPS,
+    Common,
+    GridConfig,
+    RunConfig,
+    check_lr,
+    parse_spelling,
+    spell,
+)
 
 
 @pytest.mark.parametrize("lr", [1, 0.1, 1e-30, 1e30])
@@ -63,7 +71,7 @@ def test_the_default_grid_is_the_papers():
     grid = GridConfig()
     assert grid.optimizers == ("sgd", "adam")
     assert grid.batch_sizes == (50, 100, 150, 200)
-    assert (grid.lrs, grid.seeds, grid.order, grid.reduction) == ((), 1, "paper", "mean")
+    assert (grid.lrs, grid.seeds, grid.order, grid.reduction) == ((), 1, "paper", ("mean",))
 
 
 @pytest.mark.parametrize(
@@ -77,6 +85,68 @@ def test_total_steps(options, total):
 def test_lists_become_tuples():
     grid = GridConfig(optimizers=["adam"], batch_sizes=[10], plugins=["a.py"], block=["b"])
     assert (grid.optimizers, grid.batch_sizes, grid.plugins, grid.block) == (("adam",), (10,), ("a.py",), ("b",))
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "options", "spelled"),
+    [
+        ("adam", "adam", {}, "adam"),
+        ("adam()", "adam", {}, "adam"),
+        (" adam ( beta1 = .8 ) ", "adam", {"beta1": 0.8}, "adam(beta1=0.8)"),
+        ("a(y=1, x=true)", "a", {"x": True, "y": 1}, "a(x=true, y=1)"),
+        ("torch:RAdam(betas=[0.8,0.99])", "torch:RAdam", {"betas": (0.8, 0.99)}, "torch:RAdam(betas=[0.8, 0.99])"),
+        ("a(x=inside, y=1e-8)", "a", {"x": "inside", "y": 1e-8}, "a(x=inside, y=1e-08)"),
+        ('a(x="(,]", y="true", z="3")', "a", {"x": "(,]", "y": "true", "z": "3"}, 'a(x="(,]", y="true", z="3")'),
+        ("""a(x=['b]', "c"])""", "a", {"x": ("b]", "c")}, 'a(x=["b]", "c"])'),
+    ],
+)
+def test_an_optimizer_is_spelled_with_its_own_options(text, name, options, spelled):
+    """What means the same looks the same, and is read as it was meant."""
+    assert parse_spelling(text) == (name, options)
+    assert spell(name, options) == spelled
+    assert parse_spelling(spelled) == (name, options)
+    assert GridConfig(optimizers=[text]).optimizers == (spelled,)
+    assert GridConfig(optimizers=[{"name": name, **options}]).optimizers == (spelled,)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "adam(",
+        "adam)",
+        "adam(beta1)",
+        "adam(beta1=)",
+        "(a=1)",
+        "adam(a=1,,b=2)",
+        "adam(a=1)x",
+        "adam(a=1, a=2)",
+        "adam(a=[1)",
+        'adam(a="1)',
+        "adam(a=b(c))",
+        {"beta1": 0.8},
+    ],
+)
+def test_what_is_no_spelling_is_refused(text):
+    with pytest.raises(ValueError, match=r"optimizers must be written NAME or NAME\(KEY=VALUE, \.\.\.\)"):
+        GridConfig(optimizers=[text])
+
+
+@pytest.mark.parametrize("lr", ["0", "fast", "true", "nan"])
+def test_an_lr_among_the_options_is_checked_as_one(lr):
+    with pytest.raises(ValueError, match="a learning rate must be a finite number above zero, not"):
+        GridConfig(optimizers=["sgd", f"adam(lr={lr})"])
+
+
+def test_a_model_and_a_reduction_may_be_several():
+    assert (GridConfig(model="a").model, GridConfig(reduction="sum").reduction) == (("a",), ("sum",))
+    grid = GridConfig(model=["a", "b"], reduction=["mean", "sum"])
+    assert (grid.model, grid.reduction) == (("a", "b"), ("mean", "sum"))
+    for empty in ({"model": []}, {"reduction": []}):
+        with pytest.raises(ValueError, match="must name at least one"):
+            GridConfig(**empty)
+    with pytest.raises(ValueError, match="reduction must be mean or sum, not 'median'"):
+        GridConfig(reduction=["mean", "median"])
 
 
 @pytest.mark.parametrize(

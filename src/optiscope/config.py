@@ -3,11 +3,17 @@
 A `RunConfig` is all that a worker needs to repeat a run bit for bit: names of pieces (which the plugins resolve)
 and numbers, nothing that lives in a process. A `GridConfig` is a few axes and what the runs have in common;
 `optiscope.sweep` multiplies it out. Values are checked here, names where the registries are known.
+
+An optimizer of a grid is spelled with the options that are its own: "adam", "adam(beta1=0.8)". So one may be there
+several times, and its axis is a list of texts as the others are lists of numbers: what means the same looks the same.
 """
 
 from __future__ import annotations
 
+import json
 import math
+import re
+import tomllib
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
@@ -17,8 +23,67 @@ Scalar = bool | int | float | str
 Value = Scalar | tuple[Scalar, ...]
 Options = Mapping[str, Mapping[str, Value]]
 Seeds = int | Literal["auto"]
+Reduction = Literal["mean", "sum"]
 
 DEFAULT_STEPS = 400
+
+_QUOTED = r"""(?:"(?:[^"\\]|\\.)*"|'[^']*')"""
+_OPTION = rf"""\s*(\w+)\s*=((?:[^,\[\]"'()]|\[(?:[^\]"']|{_QUOTED})*\]|{_QUOTED})+)"""
+_SPELLED = re.compile(rf"([^()]+)(?:\(((?:{_OPTION}(?:,{_OPTION})*)?\s*)\))?")
+
+
+def parse_value(text: str) -> Value:
+    """Read a TOML scalar (`0.8`, `true`, `"text"`), a list of them, or any number that Python reads (`.8`).
+
+    Whatever is none of these is `text` itself.
+    """
+    try:
+        document = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        document = {}
+    value = document.get("value")
+    scalar = (bool, int, float, str)
+    if len(document) == 1 and isinstance(value, scalar):
+        return value
+    if len(document) == 1 and isinstance(value, list) and all(isinstance(each, scalar) for each in value):
+        return tuple(value)
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def spell_value(value: Any) -> str:
+    """Return a value as `parse_value` reads it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(_quote(each) if isinstance(each, str) else spell_value(each) for each in value)}]"
+    if isinstance(value, str) and not (re.fullmatch(r"[\w.:+-]+", value) and parse_value(value) == value):
+        return _quote(value)
+    return str(value)
+
+
+def _quote(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def spell(name: str, options: Mapping[str, Any]) -> str:
+    """Return a piece and options of its own as one text: "adam(beta1=0.8)"."""
+    inside = ", ".join(f"{key}={spell_value(value)}" for key, value in sorted(options.items()))
+    return f"{name}({inside})" if inside else name
+
+
+def parse_spelling(text: str) -> tuple[str, dict[str, Value]]:
+    """Return name and own options of an optimizer that is spelled so; ValueError for what is no spelling."""
+    found = _SPELLED.fullmatch(text.strip())
+    given = re.findall(_OPTION, found[2] or "") if found else []
+    options = {key: parse_value(value.strip()) for key, value in given}
+    if found is None or len(options) < len(given):
+        raise ValueError(
+            f"optimizers must be written NAME or NAME(KEY=VALUE, ...), such as adam(beta1=0.8), not {text!r}"
+        )
+    return found[1].strip(), options
 
 
 def _freeze(options: Options) -> dict[str, dict[str, Value]]:
@@ -32,6 +97,20 @@ def _several(values: Iterable[Any]) -> tuple[Any, ...]:
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise ValueError(f"a list or a tuple is needed in place of {values!r}: write [{values!r}]")
     return tuple(values)
+
+
+def _one_or_several(values: Any) -> tuple[Any, ...]:
+    return (values,) if isinstance(values, str) else _several(values)
+
+
+def _spellings(values: Iterable[str | Mapping[str, Any]]) -> tuple[str, ...]:
+    return tuple(spell(*parse_spelling(_as_text(value))) for value in _several(values))
+
+
+def _as_text(value: str | Mapping[str, Any]) -> str:
+    if not isinstance(value, Mapping):
+        return str(value)
+    return spell(str(value.get("name", "")), {key: each for key, each in value.items() if key != "name"})
 
 
 def _at_least(low: int) -> Any:
@@ -79,7 +158,7 @@ def _one_of(*known: str) -> Any:
     return check
 
 
-def check_lr(lr: float) -> None:
+def check_lr(lr: Any) -> None:
     """Raise ValueError unless `lr` is a finite number above zero."""
     if isinstance(lr, bool) or not isinstance(lr, (int, float)) or not math.isfinite(lr) or lr <= 0:
         raise ValueError(f"a learning rate must be a finite number above zero, not {lr!r}")
@@ -97,6 +176,12 @@ def _lr(_: Any, __: Any, value: float) -> None:
     check_lr(value)
 
 
+def _own_lr(_: Any, __: Any, spelled: str) -> None:
+    _, own = parse_spelling(spelled)
+    if "lr" in own:
+        check_lr(own["lr"])
+
+
 def _not_empty(_: Any, attribute: attrs.Attribute[Any], values: Any) -> None:
     if not values:
         raise ValueError(f"{attribute.name} must name at least one")
@@ -107,8 +192,7 @@ class Common:
     """What every run of a grid has in common.
 
     `steps` counts updates, epochs cycling as needed; `epochs` asks for whole ones instead, and one excludes the
-    other (neither: 400 steps). `train_samples` takes the first so many training images. `reduction` says how the
-    loss that is differentiated is reduced over the batch: "mean", or "sum" as the paper's own program does.
+    other (neither: 400 steps). `train_samples` takes the first so many training images.
     `order` is "paper" (batches cut once in file order, their order shuffled every epoch) or "reshuffle".
     `kernels` names a set of `optiscope.autograd.kernels`; "auto" becomes the fastest when a run is planned.
     `threads` says how many share each batch of a run (see `optiscope.engine.shards`): its bits depend on it.
@@ -122,12 +206,10 @@ class Common:
     gives the same file whatever the clock says. Neither changes a bit of training.
     """
 
-    model: str = "small-cnn"
     data: str = "synthetic"
     steps: int | None = attrs.field(default=None, validator=_optional(_at_least(1)))
     epochs: int | None = attrs.field(default=None, validator=_optional(_at_least(1)))
     train_samples: int | None = attrs.field(default=None, validator=_optional(_at_least(1)))
-    reduction: Literal["mean", "sum"] = attrs.field(default="mean", validator=_one_of("mean", "sum"))
     order: Literal["paper", "reshuffle"] = attrs.field(default="paper", validator=_one_of("paper", "reshuffle"))
     schedule: str = "constant"
     kernels: str = "auto"
@@ -158,9 +240,15 @@ class Common:
 
 @attrs.frozen(kw_only=True)
 class RunConfig(Common):
-    """One training run. `lr` None means the optimizer's own default."""
+    """One training run. `lr` None means the optimizer's own default.
+
+    `reduction` says how the loss that is differentiated is reduced over the batch: "mean", or "sum" as the paper's own
+    program does.
+    """
 
     optimizer: str = "sgd"
+    model: str = "small-cnn"
+    reduction: Reduction = attrs.field(default="mean", validator=_one_of("mean", "sum"))
     batch_size: int = attrs.field(default=100, validator=_at_least(1))
     lr: float | None = attrs.field(default=None, validator=_optional(_lr))
     seed: int = attrs.field(default=0, validator=_at_least(0))
@@ -168,14 +256,22 @@ class RunConfig(Common):
 
 @attrs.frozen(kw_only=True)
 class GridConfig(Common):
-    """A grid of runs: every optimizer at every batch size, learning rate and seed.
+    """A grid of runs: every optimizer on every model, with every reduction, batch size, learning rate and seed.
 
-    Without `lrs` each optimizer runs at its own default. Seeds are 0 ... `seeds` - 1; "auto" gives each cell as few as
-    decide it, and at most `max_seeds` (see `optiscope.sweep.seeds`). `confidence` is that of the intervals on
-    P(unstable). The defaults are the paper's grid.
+    An optimizer is a name, or a name with options that win over those in `options`: "adam(beta1=0.8)", or as a table
+    `{"name": "adam", "beta1": 0.8}`. One with an "lr" among them runs at that alone. Without `lrs` the others run at
+    their own defaults. A single model or reduction may be given without a list. Seeds are 0 ... `seeds` - 1; "auto"
+    gives each cell as few as decide it, and at most `max_seeds` (see `optiscope.sweep.seeds`). `confidence` is that of
+    the intervals on P(unstable). The defaults are the paper's grid.
     """
 
-    optimizers: tuple[str, ...] = attrs.field(default=("sgd", "adam"), converter=_several, validator=_not_empty)
+    optimizers: tuple[str, ...] = attrs.field(
+        default=("sgd", "adam"), converter=_spellings, validator=[_not_empty, _each(_own_lr)]
+    )
+    model: tuple[str, ...] = attrs.field(default=("small-cnn",), converter=_one_or_several, validator=_not_empty)
+    reduction: tuple[Reduction, ...] = attrs.field(
+        default=("mean",), converter=_one_or_several, validator=[_not_empty, _each(_one_of("mean", "sum"))]
+    )
     batch_sizes: tuple[int, ...] = attrs.field(
         default=(50, 100, 150, 200), converter=_several, validator=[_not_empty, _each(_at_least(1))]
     )

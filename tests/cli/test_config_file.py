@@ -77,6 +77,23 @@ def test_every_field():
     assert isinstance(grid.lrs[1], float)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'optimizers = ["sgd", "adam(betas=[0.8,0.9], beta1=.8)"]',
+        'optimizers = ["sgd", {name = "adam", beta1 = 0.8, betas = [0.8, 0.9]}]',
+        '[[optimizers]]\nname = "sgd"\n[[optimizers]]\nname = "adam"\nbeta1 = 0.8\nbetas = [0.8, 0.9]',
+    ],
+)
+def test_an_optimizer_may_have_options_of_its_own(text):
+    assert read_grid(write(text)).optimizers == ("sgd", "adam(beta1=0.8, betas=[0.8, 0.9])")
+
+
+def test_models_and_reductions_may_be_several():
+    grid = read_grid(write('model = ["a", "b"]\nreduction = ["sum", "mean"]'))
+    assert (grid.model, grid.reduction) == (("a", "b"), ("sum", "mean"))
+
+
 def test_empty_file_is_the_default():
     assert read_grid(write("")) == GridConfig()
 
@@ -104,6 +121,11 @@ def test_round_trip():
         ("lrs = [nan]", "a learning rate must be a finite number above zero, not nan"),
         ('lrs = ["fast"]', "lrs must be a number, not 'fast'"),
         ("model = 3", "model must be a text in quotes, not 3"),
+        ("model = [3]", "model must be a text in quotes, not 3"),
+        ("optimizers = [3]", "optimizers must be a text in quotes, not 3"),
+        ('optimizers = ["adam("]', ": optimizers must be written NAME or NAME(KEY=VALUE, ...), "),
+        ("[[optimizers]]\nbeta1 = 1", ": optimizers must be written NAME or NAME(KEY=VALUE, ...), "),
+        ('[[optimizers]]\nname = "adam"\nbeta1 = {}', "beta1 must be a number, a text or true or false, not {}"),
         ('strict = "yes"', "strict must be true or false, not 'yes'"),
         ("steps = 1\nepochs = 1", "steps and epochs exclude each other"),
         ('steps = "1"', "steps must be a whole number, not '1'"),

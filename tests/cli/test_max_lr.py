@@ -21,6 +21,7 @@ def result(**fields):
         "options": {},
         "model": "quadratic",
         "model_options": {},
+        "reduction": "mean",
         "batch_size": 50,
         "lr_max": 0.498765,
         "low": 0.4871,

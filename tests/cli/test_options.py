@@ -5,8 +5,8 @@ from pathlib import Path
 import attrs
 import pytest
 
-from optiscope.cli.options import GridFlags, grid_config, parse_options, parse_value
-from optiscope.config import GridConfig
+from optiscope.cli.options import GridFlags, grid_config, parse_options
+from optiscope.config import GridConfig, parse_value
 from optiscope.errors import UsageError
 
 
@@ -70,9 +70,15 @@ def file() -> Path:
 def test_flags_win_over_the_file_and_the_file_over_the_defaults(file):
     grid = grid_config(GridFlags(batch_sizes=(20, 30), options=("adam.beta1=0.7", "sgd.momentum=0.5")), file)
     assert grid.batch_sizes == (20, 30)
-    assert grid.model == "paper-cnn"
+    assert grid.model == ("paper-cnn",)
     assert grid.optimizers == GridConfig().optimizers
     assert grid.options == {"adam": {"beta1": 0.7, "beta2": 0.9}, "sgd": {"momentum": 0.5}}
+
+
+def test_axes_are_given_as_they_are_written():
+    flags = GridFlags(optimizers=("adam( beta1=.8 )", "adam"), model=("a", "b"), reduction=("sum", "mean"))
+    grid = grid_config(flags)
+    assert (grid.optimizers, grid.model, grid.reduction) == (("adam(beta1=0.8)", "adam"), ("a", "b"), ("sum", "mean"))
 
 
 def test_steps_take_the_place_of_epochs(file):
@@ -86,6 +92,10 @@ def test_steps_take_the_place_of_epochs(file):
     [
         ({"batch_sizes": (0,)}, "--batch-sizes must be a whole number >= 1, not 0"),
         ({"train_samples": -1}, "--train-samples must be a whole number >= 1, not -1"),
+        (
+            {"optimizers": ("adam(",)},
+            "--optimizers must be written NAME or NAME(KEY=VALUE, ...), such as adam(beta1=0.8), not 'adam('",
+        ),
         ({"lrs": (0.0,)}, "a learning rate must be a finite number above zero, not 0.0"),
         ({"steps": 1, "epochs": 1}, "steps and epochs exclude each other: give one of them"),
     ],

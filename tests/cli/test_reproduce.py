@@ -38,6 +38,7 @@ def test_the_parts_are_run_compared_and_reported(optiscope, quick, folder):
     assert "sgd-sum: 4 runs" in outcome.err
     assert (folder / "o" / FILE_NAME).exists()
     assert all((folder / "o" / part / "report.html").exists() for part in ("sgd-sum", "adam-sum"))
+    assert "sgd, lr 0.001, sum" in (folder / "o" / "report.html").read_text()
 
     again = optiscope("reproduce", "paper", "--data", "synthetic", "--out", "o", "--resume", "--json")
     assert again.document == json.loads((folder / "o" / FILE_NAME).read_text())

@@ -113,6 +113,19 @@ def test_optimizers_come_in_the_order_that_is_asked_for_and_the_others_after_the
     assert [cell.optimizer for cell in cells] == ["sgd", "adam", "a", "b"]
 
 
+def test_one_optimizer_with_several_options_comes_as_it_was_asked_for():
+    """The options of a run are all that it had, those of an optimizer in the order only what was given."""
+    settings = [{"beta1": b, "betas": [0.8, 0.9]} for b in (0.7, 0.8, 0.9)]
+    runs = [(CONFIG | {"optimizer_options": each, "lr": lr}, run("stable")) for each in settings for lr in (1.0, 2.0)]
+    order = ("adam(beta1=0.8, betas=[0.8, 0.9])", "adam", "adam(beta1=0.7, lr=2.0)")
+    cells = form_cells(runs, order=order)
+    assert [(cell.options["beta1"], cell.lr) for cell in cells] == [
+        *((0.8, 1.0), (0.8, 2.0)),
+        *((0.7, 1.0), (0.9, 1.0), (0.9, 2.0)),
+        (0.7, 2.0),
+    ]
+
+
 @pytest.mark.parametrize(
     ("stable", "unstable", "undecided", "why"),
     [

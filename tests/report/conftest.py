@@ -158,6 +158,11 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
+@pytest.fixture(scope="session")
+def make_study() -> Callable[..., Path]:
+    return write_study
+
+
 @pytest.fixture
 def make_track() -> Callable[..., Track]:
     return track

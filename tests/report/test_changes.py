@@ -91,7 +91,7 @@ def test_of_several_cells_the_one_with_the_same_options_is_taken(compared: Calla
     new = [judged("unstable", 4, 4, options={"a": 1, "b": 2}), judged("stable", 0, 4, options={"a": 1})]
     found = compared(old, new)
     assert [cell.after for cell in found.cells] == ["stable"]
-    assert found.only_after == ("sgd, batch 50, lr 0.1, mean",)
+    assert found.only_after == ("sgd(b=2), batch 50, lr 0.1, mean",)
 
 
 def test_nothing_in_common_is_refused(compared: Callable[..., Changes]) -> None:

@@ -33,7 +33,7 @@ def test_a_map_for_each_optimizer_in_each_setting() -> None:
         ("sgd, mean", 2),
         ("adam", 1),
         ("sgd, sum", 1),
-        ("sgd, mean, beta 0.5", 1),
+        ("sgd(beta=0.5), mean", 1),
     ]
 
 

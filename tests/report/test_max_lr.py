@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from optiscope.analysis import Trial, locate
+from optiscope.errors import FileError
 from optiscope.report import draw_max_lr
-from optiscope.report.max_lr import max_lr_figure
+from optiscope.report.blocks import Page
+from optiscope.report.html import render
+from optiscope.report.max_lr import max_lr_figure, max_lr_sections
 
 GAPS = (0.01, 0.02, 0.03, 0.05, 0.08, 0.13, 0.2, 0.4, 1.4)
 RUNS = {round(0.5 * np.exp(-gap), 6): "stable" for gap in GAPS} | {0.5: "undecided"}
@@ -117,3 +120,30 @@ def test_the_file_stands_beside_the_document_and_is_the_same_each_time(tmp_path,
     assert first.count(b"fitted P(unstable)") == 1
     assert first.count(b", batch 2") == several
     assert draw_max_lr(path).read_bytes() == first
+
+
+def test_a_report_shows_the_searches_of_its_folder(tmp_path):
+    assert max_lr_sections(tmp_path) == ()
+    of_sum = {"reduction": "sum", "why": "the interval is wide", "closed_form": None, "lr_5_percent": 0.4}
+    several = [found(reduction="mean", lr_5_percent=0.45), found(**of_sum)]
+    (tmp_path / "max-lr.json").write_text(json.dumps(several))
+    (section,) = max_lr_sections(tmp_path)
+    table, gallery = section.body
+    lr_max = f"{several[0]['lr_max']:.4g}"
+    assert [row[:3] for row in table.rows] == [("sgd, mean", "1", lr_max), ("sgd, sum", "1", lr_max)]
+    assert [row[5:] for row in table.rows] == [("0.45", "0.49", ""), ("0.4", "\N{EN DASH}", "the interval is wide")]
+    for figure, document in zip(gallery.figures, several, strict=True):
+        (ax,) = figure.draw().axes
+        assert ax.get_title(loc="left").strip() == f"sgd, {document['reduction']}, batch 1"
+        assert ("theory" in lines(ax)) == (document["closed_form"] is not None)
+        assert figure.data()["lr"] == list(RUNS)
+    page = render(Page(title="", heading="", body=(section,)))
+    assert page.count("<figcaption>") == 2
+
+
+def test_a_damaged_file_is_one_sentence(tmp_path):
+    (tmp_path / "max-lr.json").write_text('[{"optimizer": "sgd"}]')
+    with pytest.raises(
+        FileError, match=r"max-lr\.json is damaged \('batch_size'\): write it anew with 'optiscope max-lr"
+    ):
+        max_lr_sections(tmp_path)

@@ -1,5 +1,6 @@
 import json
 import math
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,28 @@ def test_everything_that_differs_is_named_and_quoted() -> None:
         "optiscope characterize --optimizers adam --batch-sizes 100 --lrs 0.1 --seeds 3 --data 'my images' --epochs 3 "
         "--reduction sum --set adam.amsgrad=true --set adam.beta1=0.8 --plugin a.py --no-plugin other --strict"
     )
+
+
+GRIDS = {
+    "options": {"optimizers": ["sgd", "adam", "adam(beta1=0.8)"], "options": {"adam": {"beta2": 0.9}}},
+    "rates": {"optimizers": ["sgd(lr=0.1)", "sgd(lr=0.2)", "adam"]},
+    "some rates": {"optimizers": ["sgd(lr=0.3)", "adam(epsilon=1)"], "lrs": [0.1, 0.2]},
+    "models": {"model": ["quadratic", "rosenbrock"], "reduction": ["sum", "mean"], "optimizers": ["sgd"]},
+    "lists": {"optimizers": ["sgd"], "options": {"quadratic": {"curvature": (1, 10)}}},
+}
+
+
+@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
+def test_the_command_asks_for_the_same_runs(grid: dict[str, Any]) -> None:
+    from optiscope.cli.characterize import app
+    from optiscope.cli.options import GridFlags, grid_config
+    from optiscope.sweep import expand
+
+    runs = expand(GridConfig(**{"model": "quadratic", "batch_sizes": [1, 2], "seeds": 2} | grid))
+    words = shlex.split(command([attrs.asdict(run) for run in runs]))
+    _, bound, _ = app.parse_args(words[2:])
+    flags: GridFlags = bound.arguments["flags"]
+    assert set(map(repr, expand(grid_config(flags)))) == set(map(repr, runs))
 
 
 def test_the_command_knows_every_field_of_a_grid() -> None:

@@ -37,6 +37,8 @@ def test_resume_begins_where_nothing_was_begun(tmp_path):
     [
         *({"seeds": 5}, {"lrs": [0.1, 0.2]}, {"batch_sizes": [100, 50]}, {"optimizers": ["adam", "sgd"]}, {}),
         *({"seeds": "auto"}, {"confidence": 0.5}, {"seeds": "auto", "max_seeds": 7}),
+        *({"optimizers": ["sgd(weight_decay=0.1)", "sgd"]}, {"model": ["quadratic", "small-cnn"]}),
+        {"reduction": ["mean", "sum"]},
     ],
 )
 def test_resume_takes_longer_axes(tmp_path, changes):
@@ -55,8 +57,9 @@ def test_resume_takes_longer_axes(tmp_path, changes):
         ({"steps": 7}, "steps is 7 now and was None"),
         ({"kernels": "im2col"}, "kernels is 'im2col' now and was 'auto' in "),
         ({"kernels": "im2col"}, ": give --kernels auto, or use another --out"),
-        ({"model": "paper-cnn"}, "model"),
-        ({"reduction": "sum"}, "reduction"),
+        ({"model": "paper-cnn"}, "model may grow but not lose or replace values, and was ['small-cnn']"),
+        ({"reduction": "sum"}, "reduction may grow"),
+        ({"optimizers": ["sgd(weight_decay=0.1)"]}, "optimizers may grow"),
         ({"options": {"sgd": {"weight_decay": 1.0}}}, "options"),
     ],
 )
@@ -96,6 +99,19 @@ def test_a_record_of_before_there_was_a_confidence_is_resumed(tmp_path):
     (out / "grid.json").write_text(json.dumps(record))
     open_folder(out, GRID, PLUGINS, resume=True)
     assert json.loads((out / "grid.json").read_text())["grid"]["confidence"] == 0.95
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"model": ["small-cnn", "quadratic"]}, {"reduction": ["mean", "sum"]}], ids=str
+)
+def test_a_record_of_before_there_were_several_models_is_resumed(tmp_path, changes):
+    out = begun(tmp_path)
+    record = json.loads((out / "grid.json").read_text())
+    record["grid"] |= {"model": "small-cnn", "reduction": "mean"}
+    (out / "grid.json").write_text(json.dumps(record))
+    open_folder(out, attrs.evolve(GRID, **changes), PLUGINS, resume=True)
+    with pytest.raises(UsageError, match="model may grow"):
+        open_folder(out, attrs.evolve(GRID, model="paper-cnn"), PLUGINS, resume=True)
 
 
 def test_resume_refuses_a_plugin_of_another_version(tmp_path):

@@ -19,18 +19,19 @@ def test_workers_take_the_longest_run_that_waits(waiting, workers, under_way, en
     assert makespan(waiting, workers, under_way) == end
 
 
-PACE = {("sgd", 90): 1.0, ("sgd", 190): 1.5, ("adam", 90): 2.0}
+PACE = {("m", "sgd", 90): 1.0, ("m", "sgd", 190): 1.5, ("m", "adam", 90): 2.0, ("big", "nag", 190): 9.0}
 
 
 @pytest.mark.parametrize(
     ("kind", "images", "seconds"),
     [
-        (("sgd", 90), True, 1.0),
-        (("adam", 190), True, 2.0 * 200 / 100),
-        (("sgd", 40), True, 1.0 * 50 / 100),
-        (("sgd", 290), True, 1.5 * 300 / 200),
-        (("nag", 190), True, 1.5),
-        (("adam", 190), False, 2.0),
+        (("m", "sgd", 90), True, 1.0),
+        (("m", "adam", 190), True, 2.0 * 200 / 100),
+        (("m", "sgd", 40), True, 1.0 * 50 / 100),
+        (("m", "sgd", 290), True, 1.5 * 300 / 200),
+        (("m", "nag", 190), True, 1.5),
+        (("m", "adam", 190), False, 2.0),
+        (("big", "adam", 90), True, 9.0 * 100 / 200),
     ],
     ids=str,
 )
@@ -40,4 +41,4 @@ def test_a_kind_that_is_not_known_is_judged_by_the_nearest(kind, images, seconds
 
 
 def test_without_any_kind_there_is_no_pace():
-    assert Pace(step={}).of(("sgd", 90)) is None
+    assert Pace(step={}).of(("m", "sgd", 90)) is None

@@ -22,6 +22,54 @@ def test_a_grid_is_every_combination_once():
     assert all(run.model == "quadratic" and run.steps == 3 for run in runs)
 
 
+def test_models_reductions_and_optimizers_with_options_are_axes():
+    grid = attrs.evolve(
+        QUADRATIC,
+        optimizers=["adam(beta1=0.8)", "adam"],
+        model=["quadratic", "noisy-quadratic"],
+        reduction=["sum", "mean"],
+    )
+    runs = expand(attrs.evolve(grid, options={"adam": {"beta1": 0.7, "beta2": 0.9}}))
+    assert len(runs) == len(set(map(repr, runs))) == 2 * 2 * 2 * 2
+    assert {(run.model, run.reduction) for run in runs} == {
+        (model, reduction) for model in grid.model for reduction in grid.reduction
+    }
+    assert [run.options["adam"] for run in runs[::8]] == [{"beta1": 0.8, "beta2": 0.9}, {"beta1": 0.7, "beta2": 0.9}]
+
+
+@pytest.mark.parametrize(
+    ("spelled", "changes"),
+    [
+        ("adam(beta1=0.8)", {"options": {"adam": {"beta1": 0.8}}}),
+        ("adam(lr=0.5)", {"lrs": [0.5]}),
+        ("adam(beta1=0.9)", {}),
+    ],
+)
+def test_a_run_is_the_same_however_its_options_were_given(spelled, changes):
+    """What was run with --set before is not run again when it is spelled."""
+    grid = attrs.evolve(QUADRATIC, optimizers=["adam"])
+    before = [run.info.run_id for run in plan(attrs.evolve(grid, **changes))]
+    assert [run.info.run_id for run in plan(attrs.evolve(grid, optimizers=[spelled]))] == before
+
+
+def test_an_optimizer_with_an_lr_of_its_own_runs_at_that_alone():
+    runs = expand(
+        attrs.evolve(QUADRATIC, optimizers=["sgd(lr=3)", "adam", "sgd(lr=4)"], batch_sizes=[1], lrs=[0.1, 0.2])
+    )
+    assert [(run.optimizer, run.lr) for run in runs] == [("sgd", 3), ("adam", 0.1), ("adam", 0.2), ("sgd", 4)]
+
+
+def test_data_are_loaded_once_whichever_model_comes_first(monkeypatch):
+    loaded = []
+    module = sys.modules["optiscope.engine.prepare"]
+    load = module.load_images
+    monkeypatch.setattr(module, "load_images", lambda *given: loaded.append(1) or load(*given))
+    options = {"synthetic": {"train": 50, "test": 10}}
+    runs = plan(GridConfig(model=["quadratic", "small-cnn"], batch_sizes=[10, 20], optimizers=["sgd"], options=options))
+    assert [run.info.data for run in runs] == ["none", "none", "synthetic", "synthetic"]
+    assert len(loaded) == 1
+
+
 def test_without_rates_each_optimizer_runs_at_its_own():
     rates = {(run.info.optimizer, run.info.lr) for run in plan(QUADRATIC)}
     assert rates == {("sgd", 0.01), ("adam", 0.001)}
@@ -119,6 +167,9 @@ def test_where_the_data_lies_does_not_change_the_run_id(tmp_path):
         ({"options": {"adm": {"beta1": 0.5}}}, "did you mean 'adam'"),
         ({"options": {"adam": {"beta1": 1.5}}}, "beta1"),
         ({"batch_sizes": [50, 50]}, "twice"),
+        ({"optimizers": ["adam", "adam(beta1=0.9)"]}, "twice"),
+        ({"optimizers": ["adam(beta3=1)"]}, "unknown option of adam 'beta3': did you mean 'beta"),
+        ({"optimizers": ["adm(beta1=1)"]}, "did you mean 'adam'"),
     ],
 )
 def test_what_cannot_be_had_is_said_before_anything_runs(changes, part):

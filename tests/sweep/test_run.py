@@ -74,6 +74,27 @@ def test_resume_runs_only_what_is_new(tmp_path):
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in before.items())
 
 
+def test_a_grid_grows_along_every_axis(tmp_path):
+    """Grown to eight cells, among them one of an optimizer that is there with other options, it makes seven."""
+    grid = attrs.evolve(GRID, optimizers=["adam"], lrs=[], seeds=1, steps=5)
+    optiscope.characterize(grid, tmp_path, executor="in-process")
+    before = {path: path.stat().st_mtime_ns for path in files(tmp_path)}
+    more = {
+        "optimizers": ["adam(beta1=0.8)", "adam"],
+        "model": ["rosenbrock", "quadratic"],
+        "reduction": ["mean", "sum"],
+    }
+    grown = optiscope.characterize(attrs.evolve(grid, **more), tmp_path, executor="in-process", resume=True)
+    assert len(before) == 1
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in before.items())
+    assert [(cell.options["beta1"], cell.model, cell.reduction, cell.seeds) for cell in grown.cells] == [
+        (beta1, model, reduction, 1)
+        for beta1 in (0.8, 0.9)
+        for model in ("quadratic", "rosenbrock")
+        for reduction in ("mean", "sum")
+    ]
+
+
 def test_a_taken_folder_is_refused_and_left_as_it_was(tmp_path):
     optiscope.characterize(GRID, tmp_path, executor="in-process")
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}

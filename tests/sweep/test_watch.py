@@ -165,3 +165,18 @@ def test_a_damaged_file_leaves_what_was_known(tmp_path, runs, clock):
     known = watch.look([run_id]).cells
     (tmp_path / f"{run_id}.h5").write_bytes(b"x")
     assert watch.look([run_id], ["an event"]) == attrs.evolve(watch.look([]), cells=known, events=("an event",))
+
+
+def test_cells_of_other_settings_are_others_and_called_so(tmp_path, clock):
+    settings = {
+        "optimizers": ["adam", "adam(beta1=0.8)"],
+        "model": ["quadratic", "rosenbrock"],
+        "reduction": ["sum", "mean"],
+    }
+    progress = Watch(plan(attrs.evolve(GRID, lrs=[0.1], **settings)), tmp_path).look(())
+    assert [(cell.optimizer, cell.runs) for cell in progress.cells] == [
+        (f"adam(beta1={beta1}) on {model}, {reduction}", 2)
+        for beta1 in (0.9, 0.8)
+        for model in ("quadratic", "rosenbrock")
+        for reduction in ("sum", "mean")
+    ]

@@ -31,14 +31,15 @@ def characterize(
 ) -> None:
     """Train a grid of runs, record them and judge them.
 
-    Every optimizer runs at every batch size and learning rate. What flows through the network is recorded, and each
-    cell of the grid gets a verdict (stable, unstable or undecided) with the evidence. Without arguments: SGD and
-    Adam at four batch sizes, on made-up images, in about a minute.
+    Every optimizer runs on every model, at every batch size and learning rate. What flows through the network is
+    recorded, and each cell of the grid gets a verdict (stable, unstable or undecided) with the evidence. Without
+    arguments: SGD and Adam at four batch sizes, on made-up images, in about a minute.
 
     For example:
 
       optiscope characterize
       optiscope characterize --optimizers adam --lrs 0.001 0.01
+      optiscope characterize --optimizers adam 'adam(beta1=0.8)'
       optiscope characterize --data cifar10 --model paper-cnn
       optiscope characterize --seeds auto --confidence 0.9
     """

@@ -1,11 +1,13 @@
 """Configuration files: TOML with the fields of `optiscope.config.GridConfig`.
 
     model = "paper-cnn"
-    optimizers = ["sgd", "adam"]
     batch_sizes = [50, 100]
+    optimizers = ["sgd", "adam", "adam(beta1=0.8)"]
 
     [options.adam]
-    beta1 = 0.8
+    beta2 = 0.99
+
+An optimizer with options of its own may be a table as well: `[[optimizers]]`, `name = "adam"`, `beta1 = 0.8`.
 
 cattrs turns the document into the config class. It is told to be strict, because a file is not typed at: a text is
 never taken for a number, a fraction never cut to a whole one, and an unknown key is an error.
@@ -19,18 +21,21 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import attrs
-from cattrs import Converter
+from cattrs import Converter, override
 from cattrs.errors import (
     AttributeValidationNote,
     BaseValidationError,
     ForbiddenExtraKeysError,
     IterableValidationNote,
 )
+from cattrs.gen import make_dict_structure_fn
 
 from optiscope.config import GridConfig, Scalar, Seeds, Value
 from optiscope.errors import UsageError, unknown
 
 Hook = Callable[[Any, Any], Any]
+Spelled = str | Mapping[str, Value]
+"""An optimizer of a grid: a text, or a table with its name and its options."""
 
 
 def read_grid(file: Path) -> GridConfig:
@@ -64,6 +69,10 @@ def _converter() -> Converter:
     scalar = _strict(None, "a number, a text or true or false", bool, int, float, str)
     number = _strict(int, "a whole number or 'auto'", int)
     several = _strict_list(converter)
+
+    def one_or_several(value: Any, kind: Any) -> Any:
+        return several(value if isinstance(value, list) else [value], kind)
+
     converter.register_structure_hook_func(lambda kind: kind == Scalar, scalar)
     converter.register_structure_hook_func(
         lambda kind: kind == Seeds, lambda value, _: value if value == "auto" else number(value, int)
@@ -75,6 +84,21 @@ def _converter() -> Converter:
     converter.register_structure_hook_func(_is(tuple), several)
     converter.register_structure_hook_factory(
         _is(Mapping), lambda kind: _strict_table(converter.gen_structure_mapping(kind))
+    )
+    converter.register_structure_hook_func(
+        lambda kind: kind == Spelled,
+        lambda value, _: converter.structure(value, Mapping[str, Value] if isinstance(value, dict) else str),
+    )
+    converter.register_structure_hook(
+        GridConfig,
+        make_dict_structure_fn(
+            GridConfig,
+            converter,
+            _cattrs_forbid_extra_keys=True,
+            optimizers=override(struct_hook=lambda value, _: several(value, tuple[Spelled, ...])),
+            model=override(struct_hook=one_or_several),
+            reduction=override(struct_hook=one_or_several),
+        ),
     )
     return converter
 

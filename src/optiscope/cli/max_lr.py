@@ -96,8 +96,9 @@ def max_lr(
         sys.stdout.write((out / FILE_NAME).read_text(encoding="utf-8"))
     else:
         show(console.stdout(), found)
-    where = f"Everything is in {shlex.quote(str(out))}: open {shlex.quote(str(figure))}."
-    console.show(console.stderr(), *remarks(found), where)
+    folder = shlex.quote(str(out))
+    where = f"Everything is in {folder}: open {shlex.quote(str(figure))}."
+    console.show(console.stderr(), *remarks(found), where, f"With the evidence of every run: optiscope report {folder}")
 
 
 app = command(max_lr)
@@ -121,7 +122,7 @@ def table(found: Sequence[MaxLr], less: Sequence[str] = ()) -> Table:
 
     rows = [
         {
-            "optimizer": each.optimizer,
+            "optimizer": name,
             "batch": str(each.batch_size),
             "max lr": _number(each.lr_max),
             "low": _number(each.low),
@@ -131,7 +132,7 @@ def table(found: Sequence[MaxLr], less: Sequence[str] = ()) -> Table:
             "ratio": _ratio(each),
             "runs": str(each.runs),
         }
-        for each in found
+        for name, each in zip(called(found), found, strict=True)
     ]
     titles = [title for title in rows[0] if title not in less]
     made = plain_table(*titles, right=titles[1:])
@@ -143,14 +144,22 @@ def table(found: Sequence[MaxLr], less: Sequence[str] = ()) -> Table:
 def remarks(found: Sequence[MaxLr]) -> list[str]:
     """Return a line on each result that is not what was asked for, or not what theory says."""
     lines = []
-    for each in found:
-        name = f"{each.optimizer}, batch {each.batch_size}"
+    for called_so, each in zip(called(found), found, strict=True):
+        name = f"{called_so}, batch {each.batch_size}"
         if each.why:
             lines.append(f"{name}: {each.why}")
         theory, low, high = each.closed_form, each.low, each.high
         if theory is not None and low is not None and high is not None and not low <= theory <= high:
             lines.append(f"{name}: theory says {_number(theory)}, outside the interval (docs/max-lr.md: why)")
     return lines
+
+
+def called(found: Sequence[MaxLr]) -> list[str]:
+    """Return the name of the optimizer of each result, with what tells its setting from those of the others."""
+    from optiscope.labels.names import names_of
+
+    names = ("optimizer", "options", "model", "reduction")
+    return names_of([{name: getattr(each, name) for name in names} for each in found])
 
 
 def _ratio(each: MaxLr) -> str:

@@ -9,7 +9,6 @@ configuration file (TOML) has those fields too. The layers, each winning over th
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -17,7 +16,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import attrs
 from cyclopts import Group, Parameter, Token
 
-from optiscope.config import DEFAULT_STEPS, GridConfig, Options, Seeds, Value
+from optiscope.config import DEFAULT_STEPS, GridConfig, Options, Reduction, Seeds, Value, parse_value
 from optiscope.errors import UsageError
 
 GRID = Group("What is compared", sort_key=1)
@@ -95,7 +94,21 @@ class CommonFlags:
     """The flags that describe a grid, but for its learning rates and seeds; None means not given."""
 
     optimizers: Annotated[
-        tuple[str, ...] | None, _grid("optimizers", "Optimizers to compare, separated by spaces.", "NAME...", GRID)
+        tuple[str, ...] | None,
+        _grid(
+            "optimizers",
+            "Optimizers to compare, separated by spaces; with options of its own as 'adam(beta1=0.8)'.",
+            "NAME...",
+            GRID,
+        ),
+    ] = None
+    model: Annotated[
+        tuple[str, ...] | None,
+        _grid("model", "Networks: 'small-cnn' is quick, 'paper-cnn' is the paper's.", "NAME...", GRID),
+    ] = None
+    reduction: Annotated[
+        tuple[Reduction, ...] | None,
+        _grid("reduction", "How losses are reduced over a batch; the paper's own program sums.", group=GRID),
     ] = None
     batch_sizes: Annotated[
         tuple[int, ...] | None,
@@ -111,18 +124,11 @@ class CommonFlags:
             "NAME|PATH",
         ),
     ] = None
-    model: Annotated[
-        str | None, _grid("model", "The network: 'small-cnn' is quick, 'paper-cnn' is the paper's.", "NAME")
-    ] = None
     steps: Annotated[
         int | None, flag(RUN, "Updates in a run; epochs repeat as needed.", "N", str(DEFAULT_STEPS)), WHOLE
     ] = None
     epochs: Annotated[int | None, flag(RUN, "Whole epochs in a run, instead of --steps.", "N"), WHOLE] = None
     train_samples: Annotated[int | None, flag(RUN, "Use only the first N training images.", "N", "all"), WHOLE] = None
-    reduction: Annotated[
-        Literal["mean", "sum"] | None,
-        _grid("reduction", "How the loss is reduced over a batch before its gradient; the paper's own program sums."),
-    ] = None
     order: Annotated[
         Literal["paper", "reshuffle"] | None,
         _grid("order", "'paper' cuts batches once and shuffles them; 'reshuffle' shuffles all images every epoch."),
@@ -225,24 +231,3 @@ def parse_factors(assignments: tuple[str, ...]) -> dict[str, int]:
             raise UsageError(f"--thin takes NAME=K with a whole number K, such as probe=5, not '{assignment}'")
         factors[name] = int(text)
     return factors
-
-
-def parse_value(text: str) -> Value:
-    """Read a TOML scalar (`0.8`, `true`, `"text"`), a list of them, or any number that Python reads (`.8`).
-
-    Whatever is none of these is `text` itself.
-    """
-    try:
-        document = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
-        document = {}
-    value = document.get("value")
-    scalar = (bool, int, float, str)
-    if len(document) == 1 and isinstance(value, scalar):
-        return value
-    if len(document) == 1 and isinstance(value, list) and all(isinstance(each, scalar) for each in value):
-        return tuple(value)
-    try:
-        return float(text)
-    except ValueError:
-        return text

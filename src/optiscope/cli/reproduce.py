@@ -75,7 +75,9 @@ def paper(
         console.show(console.stdout(), *tables(found))
     for part in planned:
         report.write_report(out / part.name)
-    console.show(err, f"Everything is in {out}: a folder with its report.html for each part, and {FILE_NAME}.")
+    page = report.write_report(out)
+    parts_too = f"a folder with its report.html for each part, and {FILE_NAME}"
+    console.show(err, f"Everything is in {out}: open {page}; {parts_too}.")
 
 
 app = group("reproduce", "Repeat a published experiment, and say how far it bears out its claims.")

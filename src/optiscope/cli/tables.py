@@ -15,6 +15,7 @@ from rich.text import Text
 
 from optiscope.cli import console
 from optiscope.labels import FILE_NAME, read_document
+from optiscope.labels.names import names_of
 from optiscope.records import WRITER, hooks_observer
 
 if TYPE_CHECKING:
@@ -160,19 +161,20 @@ def observers(out: Path, budget: float | None = None) -> list[Table | str]:
     return [table, *lines]
 
 
-PLAN = ("run_id", "optimizer", "batch_size", "lr", "seed", "steps", "model", "data")
+PLAN = ("run_id", "optimizer", "batch_size", "lr", "seed", "steps", "model", "reduction", "data")
 """What is told of a run before it is made."""
 
 
 def plan(runs: Sequence[RunInfo]) -> Table:
-    """Return a row a run that would be made."""
+    """Return a row a run that would be made; an optimizer has the options in which it differs from others."""
     out = plain_table(*PLAN, right=("batch_size", "lr", "seed", "steps"))
-    for run in runs:
-        values = planned(run).values()
+    names = names_of([{"optimizer": run.optimizer, "options": run.optimizer_options} for run in runs])
+    for name, run in zip(names, runs, strict=True):
+        values = [name if column == "optimizer" else getattr(run, column) for column in PLAN]
         out.add_row(*(f"{value:g}" if isinstance(value, float) else str(value) for value in values))
     return out
 
 
 def planned(run: RunInfo) -> dict[str, object]:
     """Return what is told of a run before it is made, by name."""
-    return {name: getattr(run, name) for name in PLAN}
+    return {**{name: getattr(run, name) for name in PLAN}, "options": dict(run.optimizer_options)}

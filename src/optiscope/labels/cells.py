@@ -19,6 +19,7 @@ from typing import Any, Literal
 import attrs
 
 from optiscope.analysis import jeffreys
+from optiscope.config import parse_spelling
 from optiscope.labels.verdict import RunVerdict, Verdict
 
 ONE_SEED: Literal["one seed"] = "one seed"
@@ -94,24 +95,46 @@ IDENTITY = ("optimizer", "optimizer_options", "batch_size", "lr", "reduction", "
 """What runs of one cell have in common, by the names in their `config`."""
 
 
+def cell_key(config: Mapping[str, Any]) -> str:
+    """Return what runs of one cell have in common, and no other cell's, from the `config` of one of them."""
+    return json.dumps({name: config[name] for name in IDENTITY}, sort_keys=True, default=str)
+
+
 def form_cells(
     labelled: Iterable[tuple[Mapping[str, Any], RunVerdict]], confidence: float = 0.95, order: Sequence[str] = ()
 ) -> tuple[Cell, ...]:
     """Return the cells of runs, given as their `config` and verdict: by optimizer, lr, batch size; runs by seed.
 
-    Optimizers come in `order`, and after them by name those that it does not hold.
+    Optimizers come in `order`, spelled as in `GridConfig.optimizers`, and after them by name those that it does not
+    hold; those of one optimizer by its options, model and reduction.
     """
-    groups: dict[str, tuple[dict[str, Any], list[RunVerdict]]] = {}
+    groups: dict[str, tuple[Mapping[str, Any], list[RunVerdict]]] = {}
     for config, verdict in labelled:
-        what = {key: config[key] for key in IDENTITY}
-        groups.setdefault(json.dumps(what, sort_keys=True, default=str), (what, []))[1].append(verdict)
+        groups.setdefault(cell_key(config), (config, []))[1].append(verdict)
     cells = [_form_cell(what, runs, confidence) for what, runs in groups.values()]
+    asked = [parse_spelling(spelled) for spelled in order]
 
-    def place(cell: Cell) -> tuple[int, str, float, int, str]:
-        rank = order.index(cell.optimizer) if cell.optimizer in order else len(order)
-        return rank, cell.optimizer, cell.lr, cell.batch_size, str(cell.options)
+    def place(cell: Cell) -> tuple[Any, ...]:
+        setting = (cell.optimizer, str(cell.options), cell.model, cell.reduction)
+        return _rank(cell, asked), *setting, cell.lr, cell.batch_size
 
     return tuple(sorted(cells, key=place))
+
+
+def _rank(cell: Cell, asked: Sequence[tuple[str, Mapping[str, Any]]]) -> int:
+    """Return the place of the optimizer, among those `asked` for, that a cell is of: the one that says most of it."""
+    known = {**cell.options, "lr": cell.lr}
+
+    def fit(at: int) -> tuple[int, int, int]:
+        alike = [_plain(known.get(key)) == _plain(value) for key, value in asked[at][1].items()]
+        return alike.count(False), -alike.count(True), at
+
+    places = [at for at, (name, _) in enumerate(asked) if name == cell.optimizer]
+    return min(places, key=fit, default=len(asked))
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _form_cell(what: Mapping[str, Any], runs: Iterable[RunVerdict], confidence: float) -> Cell:

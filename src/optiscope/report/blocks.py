@@ -95,7 +95,9 @@ class Gap:
     caption: Text
 
 
-Mark = Literal["signal", "minimum", "envelope", "other", "burn-in", "alarm", "spread", "test", "interval", "theory"]
+Mark = Literal[
+    "signal", "minimum", "envelope", "other", "burn-in", "alarm", "spread", "test", "interval", "theory", "outcomes"
+]
 """What a legend explains; how it looks is up to whoever shows it."""
 
 

@@ -102,9 +102,12 @@ def _setting(cells: Iterable[Cell]) -> str:
         f"{name} {', '.join(dict.fromkeys(str(each.get(name)) for each in judged))}"
         for name in ("model", "data", "reduction")
     ]
-    options = {key: value for each in judged for key, value in (each.get("options") or {}).items()}
+    options: dict[str, dict[str, None]] = {}
+    for each in judged:
+        for key, value in (each.get("options") or {}).items():
+            options.setdefault(key, {})[number(value)] = None
     if options:
-        words.append("options " + ", ".join(f"{key} {number(value)}" for key, value in options.items()))
+        words.append("options " + ", ".join(f"{key} {' or '.join(values)}" for key, values in options.items()))
     return "; ".join(words) + "."
 
 

@@ -31,7 +31,7 @@ from optiscope.labels import read_document
 from optiscope.report.evidence import made_with
 from optiscope.report.inputs import Cell, Document, RunFile, Track, read_cells
 from optiscope.report.measures import end_accuracy, end_loss
-from optiscope.report.tables import number, verdict_rows
+from optiscope.report.tables import verdict_rows
 
 LEVEL = 0.05
 Kind = Literal["regression", "improvement", "changed", "moved", "same"]
@@ -137,10 +137,7 @@ def _named(out: Path) -> dict[str, Cell]:
     document = read_document(out)
     found: dict[str, Cell] = {}
     for row, cell in zip(verdict_rows(document), read_cells(out, document), strict=True):
-        name, options = row.name, cell.judged.get("options") or {}
-        if name in found:
-            facts = (*options.items(), ("model", cell.judged.get("model")), ("data", cell.judged.get("data")))
-            name = ", ".join([name, *(f"{key} {number(value)}" for key, value in facts)])
+        name = row.name if row.name not in found else f"{row.name} (lr {cell.judged.get('lr')!r})"
         found[name] = cell
     return found
 

@@ -47,6 +47,9 @@ MARKS: dict[Mark, str] = {
     "interval": '<path d="M14 0v16" stroke="var(--undecided)" stroke-width="2"/>'
     '<circle cx="14" cy="8" r="3.5" fill="var(--undecided)"/>',
     "theory": '<path d="M14 0v16" stroke="var(--ink)" stroke-width="2" stroke-dasharray="2 2"/>',
+    "outcomes": '<circle cx="4" cy="8" r="3.5" fill="var(--stable)"/>'
+    '<path d="M14 4l4 4l-4 4l-4-4z" fill="var(--undecided)"/>'
+    '<path d="M21 5l6 6M27 5l-6 6" stroke="var(--alarm)" stroke-width="2.5"/>',
 }
 
 

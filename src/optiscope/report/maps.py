@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from optiscope.labels.cells import ONE_SEED
+from optiscope.labels.names import names_of
 from optiscope.report.blocks import Columns, Figure
 from optiscope.report.figures import INK, MUTED, VERDICTS, panels, shorten, style
 from optiscope.report.inputs import Cell, Document
@@ -87,26 +88,12 @@ def maps(cells: Iterable[Cell]) -> tuple[Map, ...]:
     for cell in cells:
         if isinstance(cell.judged.get("lr"), (int, float)) and cell.judged["lr"] > 0 and cell.judged.get("batch_size"):
             groups.setdefault(_setting(cell.judged), []).append(cell)
-    settings = [json.loads(setting) for setting in groups]
-    return tuple(
-        Map(name=_name(setting, settings), cells=tuple(found))
-        for setting, found in zip(settings, groups.values(), strict=True)
-    )
+    names = names_of([json.loads(setting) for setting in groups])
+    return tuple(Map(name=name, cells=tuple(found)) for name, found in zip(names, groups.values(), strict=True))
 
 
 def _setting(judged: Document) -> str:
-    return json.dumps({name: judged.get(name) for name in SETTING}, sort_keys=True, default=str)
-
-
-def _name(setting: Mapping[str, Any], settings: Sequence[Mapping[str, Any]]) -> str:
-    """Return the optimizer's name, and what tells its settings from one another where there are several."""
-    alike = [each for each in settings if each["optimizer"] == setting["optimizer"]]
-    words = [str(setting[name]) for name in SETTING[2:] if len({str(each[name]) for each in alike}) > 1]
-    options = [each["options"] or {} for each in alike]
-    for key, value in (setting["options"] or {}).items():
-        if len({str(each.get(key)) for each in options}) > 1:
-            words.append(f"{key} {number(value)}")
-    return ", ".join([str(setting["optimizer"]), *words])
+    return json.dumps({name: judged.get(name) for name in SETTING}, default=str)
 
 
 def map_figure(found: Map, key: str) -> Figure:

@@ -39,6 +39,7 @@ MARKS: dict[Mark, str] = {
     "test": "orange points",
     "interval": "points and bars",
     "theory": "dotted black line",
+    "outcomes": "points",
 }
 
 

@@ -5,6 +5,8 @@ stable ones at 0, unstable ones at 1, undecided ones between. Over them lie the 
 middle, and as a dashed line what theory says. A search goes out by factors of 4 and ends within percents, so a panel
 shows the surroundings of the boundary, and arrows count the runs beyond its edges.
 
+A report on the same folder has the panels one by one, with a table (`max_lr_sections`).
+
 Everything is drawn from the document: the same file gives the same bytes.
 """
 
@@ -20,7 +22,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from optiscope.analysis import Trial, unstable_share
-from optiscope.report.figures import INK, MUTED, SIGNAL, VERDICTS, shorten, style
+from optiscope.errors import FileError
+from optiscope.labels.names import names_of
+from optiscope.report.blocks import Block, Gallery, Mark, Section, Table
+from optiscope.report.blocks import Figure as ReportFigure
+from optiscope.report.figures import INK, MUTED, SIGNAL, SIZE, VERDICTS, panels, shorten, style
+from optiscope.report.tables import number
 from optiscope.whole import write_whole
 
 if TYPE_CHECKING:
@@ -29,6 +36,10 @@ if TYPE_CHECKING:
 
 Document = Mapping[str, Any]
 """What was found by one search: an object of max-lr.json."""
+
+FILE_NAME = "max-lr.json"
+SETTING = ("optimizer", "options", "model", "reduction")
+COLUMNS_OF_TABLE = ("lr_max", "low", "high", "lr_5_percent", "closed_form")
 
 PLACES = {"stable": (0.0, "o"), "unstable": (1.0, "X"), "undecided": (0.5, "D")}
 """Height and marker of a run."""
@@ -48,8 +59,7 @@ FARTHEST = 16.0
 
 def draw_max_lr(path: Path) -> Path:
     """Draw the document in the file `path`, and return the file of the figure: beside it, with the suffix .svg."""
-    document = json.loads(path.read_text(encoding="utf-8"))
-    figure = max_lr_figure(document if isinstance(document, list) else [document])
+    figure = max_lr_figure(_read(path))
     buffer = io.StringIO()
     with style():
         metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
@@ -57,6 +67,71 @@ def draw_max_lr(path: Path) -> Path:
     target = path.with_suffix(".svg")
     write_whole(target, buffer.getvalue())
     return target
+
+
+def max_lr_sections(out: Path) -> tuple[Block, ...]:
+    """Return what a report says of the searches in `out`, if there were any; FileError where their file is damaged."""
+    path = out / FILE_NAME
+    if not path.exists():
+        return ()
+    found = _read(path)
+    names = _names(found)
+    rows = tuple(
+        (name, str(each["batch_size"]), *(number(each[key]) for key in COLUMNS_OF_TABLE), str(each.get("why", "")))
+        for name, each in zip(names, found, strict=True)
+    )
+    caption = (
+        "Half of the runs are unstable at 'max lr', with its interval from low to high; 5 % of them at 'at 5 %'. "
+        "'Theory' is the closed form, where there is one."
+    )
+    heads = ("optimizer", "batch", "max lr", "low", "high", "at 5 %", "theory", "why")
+    legend: tuple[tuple[Mark, str], ...] = (
+        ("outcomes", "runs: a disc is stable, a diamond undecided, a cross unstable"),
+        ("spread", f"fitted P(unstable), and the {100 * found[0]['confidence']:g} % interval on its middle"),
+        ("theory", "largest stable learning rate by theory, where it is known"),
+    )
+    figures = tuple(_figure(at, name, each) for at, (name, each) in enumerate(zip(names, found, strict=True), start=1))
+    table = Table(caption=caption, heads=heads, rows=rows, numbers=tuple(range(1, 7)))
+    return (Section(title="Largest stable learning rate", body=(table, Gallery(figures=figures, legend=legend))),)
+
+
+def _read(path: Path) -> list[Document]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        found = document if isinstance(document, list) else [document]
+        for each in found:
+            _ = each["optimizer"], each["batch_size"], each["evidence"], each["confidence"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FileError(f"{path} is damaged ({error}): write it anew with 'optiscope max-lr --resume'") from error
+    return found
+
+
+def _names(found: Sequence[Document]) -> list[str]:
+    return names_of([{name: each.get(name) for name in SETTING} for each in found])
+
+
+def _figure(at: int, name: str, each: Document) -> ReportFigure:
+    """Return the panel of one search, with its runs as data."""
+    results = [str(run["result"]) for run in each["evidence"]]
+    counts = ", ".join(
+        f"{results.count(result)} {result}" for result in dict.fromkeys((*PLACES, *results)) if result in results
+    )
+    return ReportFigure(
+        key=f"max-lr-{at}",
+        label=f"P(unstable) of {name} at batch {each['batch_size']} against the learning rate: {_said(each)}",
+        caption=f"runs: {counts}",
+        draw=lambda: _alone(name, each),
+        data=lambda: {key: [run.get(key) for run in each["evidence"]] for key in ("lr", "seed", "result", "run_id")},
+    )
+
+
+@style()
+def _alone(name: str, each: Document) -> Figure:
+    figure, (ax,) = panels(SIZE, 1)
+    _panel(ax, name, each)
+    ax.set_xlabel("learning rate")
+    ax.set_ylabel("P(unstable)")
+    return figure
 
 
 @style()
@@ -78,18 +153,18 @@ def max_lr_figure(found: Sequence[Document]) -> Figure:
         wspace=0.5 / (panel - 0.5),
         hspace=0.9 / (HEIGHT - 0.9),
     )
-    for number, each in enumerate(found):
-        ax = figure.add_subplot(rows, columns, number + 1)
-        _panel(ax, each)
-        if number % columns == 0:
+    for at, (name, each) in enumerate(zip(_names(found), found, strict=True)):
+        ax = figure.add_subplot(rows, columns, at + 1)
+        _panel(ax, name, each)
+        if at % columns == 0:
             ax.set_ylabel("P(unstable)")
-        if number + columns >= len(found):
+        if at + columns >= len(found):
             ax.set_xlabel("learning rate")
-    _head(figure, found[0], width, height)
+    _head(figure, found, width, height)
     return figure
 
 
-def _panel(ax: Axes, each: Document) -> None:
+def _panel(ax: Axes, name: str, each: Document) -> None:
     trials = [Trial(run["lr"], run["result"]) for run in each["evidence"] if run["result"] in PLACES]
     low, high = _limits(each, [trial.lr for trial in trials])
     ax.set_xscale("log")
@@ -106,7 +181,7 @@ def _panel(ax: Axes, each: Document) -> None:
         ax.axvline(theory, color=INK, linewidth=1.0, linestyle=(0, (4, 2.5)))
     for outcome in PLACES:
         _runs(ax, outcome, [trial.lr for trial in trials if trial.outcome == outcome], low, high)
-    ax.set_title(f"{shorten(each['optimizer'], 24)}, batch {each['batch_size']}\n", loc="left", parse_math=False)
+    ax.set_title(f"{shorten(name, 32)}, batch {each['batch_size']}\n", loc="left", parse_math=False)
     ax.annotate(_said(each), (0, 1), xycoords="axes fraction", xytext=(0, 5), textcoords="offset points", color=MUTED)
 
 
@@ -158,11 +233,12 @@ def _said(each: Document) -> str:
     return said if each["closed_form"] is None else f"{said}, theory {each['closed_form']:.4g}"
 
 
-def _head(figure: Figure, first: Document, width: float, height: float) -> None:
+def _head(figure: Figure, found: Sequence[Document], width: float, height: float) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    title = f"Largest stable learning rate, {first['model']}"
+    models = ", ".join(dict.fromkeys(str(each["model"]) for each in found))
+    title = f"Largest stable learning rate, {models}"
     figure.text(0.12 / width, 1 - 0.1 / height, title, fontsize=10, fontweight="bold", va="top", parse_math=False)
     marks = [
         Line2D([], [], linestyle="", marker=marker, color=VERDICTS[outcome], label=outcome, **MARK)
@@ -171,7 +247,7 @@ def _head(figure: Figure, first: Document, width: float, height: float) -> None:
     handles = [
         *marks,
         Line2D([], [], color=SIGNAL, label="fitted P(unstable)"),
-        Patch(color=SIGNAL, alpha=0.16, linewidth=0, label=f"{100 * first['confidence']:g} % interval"),
+        Patch(color=SIGNAL, alpha=0.16, linewidth=0, label=f"{100 * found[0]['confidence']:g} % interval"),
         Line2D([], [], color=INK, linewidth=1.0, linestyle=(0, (4, 2.5)), label="theory"),
     ]
     figure.legend(

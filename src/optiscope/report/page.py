@@ -87,12 +87,13 @@ def entries_of(document: Document, cells: Iterable[Cell]) -> tuple[Entry, ...]:
     )
 
 
-def report_page(document: Document, cells: Iterable[Cell]) -> Page:
-    """Return the report on all cells of `document`."""
+def report_page(document: Document, cells: Iterable[Cell], more: Sequence[Block] = ()) -> Page:
+    """Return the report on all cells of `document`; `more` comes before the verdicts."""
     entries = entries_of(document, cells)
     parts: list[Block | None] = [
         Paragraph(_summary(document, entries)),
         *_left_out(document),
+        *more,
         verdicts(entries),
         map_section(entries),
         signals(entries),
@@ -178,18 +179,8 @@ def map_section(entries: Iterable[Entry]) -> Block | None:
 
 def signals(entries: tuple[Entry, ...]) -> Block:
     """Return the panels of the signal, a cell each."""
-    drawn: dict[str, dict[str, tuple[Track, str]]] = {}
     every, entries = len(entries), tuple(entry for entry in entries if entry.drawn)
-    for entry in entries:
-        if (run := entry.cell.shown) and run.track:
-            drawn.setdefault(entry.row.optimizer, {})[entry.key] = (run.track, entry.row.verdict)
-    limits = {
-        key: shared
-        for tracks in drawn.values()
-        for key, shared in zip(tracks, shared_limits(*zip(*tracks.values(), strict=True)), strict=True)
-    }
-    points = _points(entries)
-    figures = tuple(_signal(entry, limits.get(entry.key), points) for entry in entries)
+    figures = signal_figures(entries, points_for(entries))
     words = (
         "The signal that flows into the output, step by step: Figure 6 of Ando, Fukuhara and Takefuji (2023), as "
         "optiscope draws it. The panels of one optimizer share a linear y scale, except those that say otherwise: a "
@@ -203,7 +194,22 @@ def signals(entries: tuple[Entry, ...]) -> Block:
     return Section(title="Signal", body=(Paragraph(words), Gallery(figures=figures, legend=SIGNAL_LEGEND)))
 
 
-def _points(entries: tuple[Entry, ...]) -> int:
+def signal_figures(entries: Sequence[Entry], points: int) -> tuple[Figure | Gap, ...]:
+    """Return the panel of each entry; those of one optimizer share their scale, and no line has many more `points`."""
+    drawn: dict[str, dict[str, tuple[Track, str]]] = {}
+    for entry in entries:
+        if (run := entry.cell.shown) and run.track:
+            drawn.setdefault(entry.row.optimizer, {})[entry.key] = (run.track, entry.row.verdict)
+    limits = {
+        key: shared
+        for tracks in drawn.values()
+        for key, shared in zip(tracks, shared_limits(*zip(*tracks.values(), strict=True)), strict=True)
+    }
+    return tuple(_signal(entry, limits.get(entry.key), points) for entry in entries)
+
+
+def points_for(entries: Sequence[Entry]) -> int:
+    """Return how many points a line has at most where so many panels are drawn."""
     return min(POINTS, MOST_POINTS // min(MOST_DRAWN, max(1, len(entries))))
 
 
@@ -251,7 +257,7 @@ def training(entries: tuple[Entry, ...]) -> Block:
     """Return the panels of loss and accuracy, and where the runs ended in numbers."""
     figures: list[Figure] = []
     rows: list[tuple[Text, ...]] = []
-    points = _points(entries)
+    points = points_for(entries)
     for entry in entries:
         run, row = entry.cell.shown, entry.row
         if run is None or run.track is None:

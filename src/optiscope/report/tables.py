@@ -9,15 +9,19 @@ from typing import Any
 
 import attrs
 
-from optiscope.config import GridConfig
+from optiscope.config import GridConfig, spell, spell_value
+from optiscope.labels.names import names_of
 from optiscope.report.inputs import Document
 
 NOTHING = "\N{EN DASH}"
 
+SETTING = ("optimizer", "options", "model", "data")
+"""What an optimizer is told apart by in a row; the reduction has a place of its own."""
+
 
 @attrs.frozen(kw_only=True)
 class VerdictRow:
-    """One cell of the grid in words.
+    """One cell of the grid in words. `optimizer` is its name, with what tells it from the others (`labels.names`).
 
     `p_unstable` is "mean (low to high)", `interval` the interval alone, or the bound that is left where all decided
     runs agree ("below 0.38"). `runs` is "unstable of decided, undecided", `seeds` how many runs there are.
@@ -65,14 +69,17 @@ def number(value: Any) -> str:
 
 def verdict_rows(characterization: Document) -> tuple[VerdictRow, ...]:
     """Return a row a cell, in the order of the document, which is what characterization.json holds."""
-    return tuple(_verdict_row(cell) for cell in characterization["cells"])
+    cells = characterization["cells"]
+    settings = [{name: cell[name] for name in SETTING if name in cell} for cell in cells]
+    names = names_of([{"optimizer": NOTHING} | setting for setting in settings])
+    return tuple(_verdict_row(cell, name) for cell, name in zip(cells, names, strict=True))
 
 
-def _verdict_row(cell: Document) -> VerdictRow:
+def _verdict_row(cell: Document, name: str) -> VerdictRow:
     p, runs = cell.get("p_unstable") or {}, cell.get("runs") or ()
     mean, low, high = (NOTHING if p.get(key) is None else f"{p[key]:.2f}" for key in ("mean", "low", "high"))
     return VerdictRow(
-        optimizer=str(cell.get("optimizer", NOTHING)),
+        optimizer=name,
         batch_size=number(cell.get("batch_size")),
         lr=number(cell.get("lr")),
         reduction=str(cell.get("reduction", NOTHING)),
@@ -157,19 +164,20 @@ def command(configs: Iterable[Document], confidence: float = _DEFAULTS["confiden
     if not runs:
         return ""
     first = runs[0]
-    words = ["optiscope", "characterize", "--optimizers", *_axis(runs, "optimizer")]
+    options = _shared([run.get("options") or {} for run in runs])
+    optimizers, lrs = _optimizers(runs, options)
+    words = ["optiscope", "characterize", "--optimizers", *optimizers]
     words += ["--batch-sizes", *_axis(runs, "batch_size")]
-    lrs = _axis(runs, "lr")
     words += ["--lrs", *lrs] if lrs else []
     words += ["--seeds", str(1 + max(int(run.get("seed") or 0) for run in runs))]
     words += ["--confidence", f"{confidence:g}"] if confidence != _DEFAULTS["confidence"] else []
     for name in _COMMON:
-        if first.get(name) is not None and first[name] != _DEFAULTS[name]:
-            words += [f"--{name.replace('_', '-')}", str(first[name])]
-    options: Mapping[str, Document] = first.get("options") or {}
+        default = _DEFAULTS[name] if isinstance(_DEFAULTS[name], tuple) else (_DEFAULTS[name],)
+        if (asked := _axis(runs, name)) and asked != [str(value) for value in default]:
+            words += [f"--{name.replace('_', '-')}", *asked]
     for piece, values in options.items():
         for key, value in values.items():
-            words += ["--set", f"{piece}.{key}={str(value).lower() if isinstance(value, bool) else value}"]
+            words += ["--set", f"{piece}.{key}={spell_value(value)}"]
     for flag, name in (("--plugin", "plugins"), ("--no-plugin", "block")):
         words += [flag, *map(str, first[name])] if first.get(name) else []
     words += ["--strict"] if first.get("strict") else []
@@ -181,3 +189,36 @@ def command(configs: Iterable[Document], confidence: float = _DEFAULTS["confiden
 
 def _axis(runs: list[Document], name: str) -> list[str]:
     return list(dict.fromkeys(str(run[name]) for run in runs if run.get(name) is not None))
+
+
+def _shared(options: list[Mapping[str, Document]]) -> dict[str, dict[str, Any]]:
+    """Return the options that all runs have."""
+    first, *others = options
+    shared = {
+        piece: {key: value for key, value in values.items() if all(_has(other, piece, key, value) for other in others)}
+        for piece, values in first.items()
+    }
+    return {piece: values for piece, values in shared.items() if values}
+
+
+def _has(options: Mapping[str, Document], piece: str, key: str, value: Any) -> bool:
+    return key in options.get(piece, {}) and bool(options[piece][key] == value)
+
+
+def _optimizers(runs: list[Document], shared: Mapping[str, Document]) -> tuple[list[str], list[str]]:
+    """Return the optimizers of the runs, spelled with the options that are not `shared`, and their learning rates.
+
+    Where not all have the same learning rates, these stand among the options.
+    """
+    found: dict[str, tuple[str, dict[str, Any], list[Any]]] = {}
+    for run in runs:
+        name = str(run["optimizer"])
+        given: Document = (run.get("options") or {}).get(name, {})
+        own = {key: value for key, value in given.items() if not _has(shared, name, key, value)}
+        lrs = found.setdefault(spell(name, own), (name, own, []))[2]
+        lrs += [run.get("lr")] if run.get("lr") not in lrs else []
+    scans = [lrs for _, _, lrs in found.values()]
+    if all(set(lrs) == set(scans[0]) for lrs in scans):
+        return list(found), [str(lr) for lr in scans[0] if lr is not None]
+    every = ((name, own, lr) for name, own, lrs in found.values() for lr in lrs)
+    return [spell(name, own if lr is None else {**own, "lr": lr}) for name, own, lr in every], []

@@ -1,6 +1,6 @@
 """Writes pages into the folder of a characterization, whole or not at all.
 
-OUT/report.html, OUT/report.md              the report on all cells
+OUT/report.html, OUT/report.md              the report on all cells, or on a reproduction: the paper's figure
 OUT/card-NAME.html, OUT/card-NAME.md        the card of one optimizer
 OUT/report-figures/*.svg, *.csv             the figures of a page in Markdown, and the data of each
 OUT/card-NAME-figures/*.svg, *.csv
@@ -20,7 +20,9 @@ from optiscope.labels import read_document
 from optiscope.report import html, markdown
 from optiscope.report.blocks import Columns, Figure, Page, figures
 from optiscope.report.card import card_page, read_checks, slug
+from optiscope.report.figure6 import figure6_page, is_reproduction
 from optiscope.report.inputs import read_cells
+from optiscope.report.max_lr import max_lr_sections
 from optiscope.report.page import report_page
 from optiscope.whole import telling, write_whole
 
@@ -32,11 +34,16 @@ NAME = "report"
 def write_report(out: Path, form: Form = "html") -> Path:
     """Write `out`/report.html, or report.md, from `out`/characterization.json and its run files; return its path.
 
+    Where there are other files it is about them: max-lr.json has a section of its own, and reproduction.json a page of
+    its own, on all parts of the reproduction.
+
     Raises `UsageError` where `out` holds no characterization, `FileError` where it is damaged or the page cannot be
     written. A run file that is missing or cannot be read is named in the page.
     """
+    if is_reproduction(out):
+        return _write(out, NAME, figure6_page(out), form)
     document = read_document(out)
-    return _write(out, NAME, report_page(document, read_cells(out, document)), form)
+    return _write(out, NAME, report_page(document, read_cells(out, document), max_lr_sections(out)), form)
 
 
 def write_card(out: Path, optimizer: str, form: Form = "html") -> Path:

@@ -2,7 +2,8 @@
 
 The steps are those of a real run, with all recorders and a run file in a temporary folder, one kind after the other in
 this process. Runs of one kind (see `optiscope.sweep.forecast`) cost the same a step. Preparing, evaluating and
-filing are measured on the first run, and are the same for all. A run that diverges ends early, and costs less.
+filing are measured on the first run of a model, and are the same for all of it. A run that diverges ends early, and
+costs less.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from optiscope.storage import RunWriter
 from optiscope.storage.schema import layout
 from optiscope.sweep.execute import is_finished
 from optiscope.sweep.folder import check_folder
-from optiscope.sweep.forecast import Kind, makespan
+from optiscope.sweep.forecast import Kind, kind_of, makespan
 from optiscope.sweep.grid import plan
 from optiscope.sweep.run import jobs_for, remembered
 
@@ -62,7 +63,7 @@ def foresee(
     host = host_for(grid)
     runs = plan(grid, host)
     if out is not None:
-        check_folder(out, remembered(grid, host, runs[0]), host.active, resume, overwrite)
+        check_folder(out, remembered(grid, host, runs), host.active, resume, overwrite)
     pending = [run for run in runs if not (resume and out and is_finished(out / "runs" / f"{run.info.run_id}.h5"))]
     return estimate(pending, max(1, jobs_for(grid, host, executor, jobs)), len(runs) - len(pending))
 
@@ -71,16 +72,18 @@ def estimate(pending: Sequence[Prepared], jobs: int, finished: int = 0) -> Cost:
     """Return what the `pending` runs cost, `jobs` at a time."""
     kinds: dict[Kind, Prepared] = {}
     for run in pending:
-        kinds.setdefault(_kind(run), run)
+        kinds.setdefault(kind_of(run.info), run)
     found: dict[Kind, _Rehearsed] = {}
+    firsts: dict[str, _Rehearsed] = {}
     with tempfile.TemporaryDirectory() as folder:
         for kind, run in kinds.items():
-            found[kind] = _rehearse(run, Path(folder), first=not found)
+            found[kind] = _rehearse(run, Path(folder), first=run.info.model not in firsts)
+            firsts.setdefault(run.info.model, found[kind])
     seconds = {}
     for run in pending:
-        first, info = next(iter(found.values())), run.info
-        seconds[info.run_id] = first.overhead + info.steps * found[_kind(run)].step + info.epochs * first.evaluation
-    files = sum(_rows(run) + next(iter(found.values())).metadata for run in pending)
+        first, info = firsts[run.info.model], run.info
+        seconds[info.run_id] = first.overhead + info.steps * found[kind_of(info)].step + info.epochs * first.evaluation
+    files = sum(_rows(run) + firsts[run.info.model].metadata for run in pending)
     return Cost(
         pending=tuple(run.info for run in pending),
         finished=finished,
@@ -114,10 +117,6 @@ def _rehearse(run: Prepared, folder: Path, first: bool) -> _Rehearsed:
         writer.finish(RunResult(run_id=short.info.run_id, status="interrupted", steps=short.info.steps))
     overhead = time.perf_counter() - began - inside
     return _Rehearsed(step=step, evaluation=evaluation, overhead=overhead, metadata=metadata)
-
-
-def _kind(run: Prepared) -> Kind:
-    return run.info.optimizer, run.info.batch_size
 
 
 def _rows(run: Prepared) -> int:

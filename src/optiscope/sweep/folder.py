@@ -32,7 +32,7 @@ from optiscope.storage import open_grid
 from optiscope.storage.files import Lock
 from optiscope.whole import telling, write_whole
 
-AXES = ("optimizers", "batch_sizes", "lrs", "seeds")
+AXES = ("optimizers", "model", "reduction", "batch_sizes", "lrs", "seeds")
 OF_CELLS = ("confidence", "max_seeds")
 """Fields that change no run, but how many seeds a cell gets and what is said of it: `resume` takes any."""
 GRID = "grid.json"
@@ -111,6 +111,9 @@ def _held(out: Path) -> dict[str, dict[str, Any]]:
     try:
         held = json.loads(path.read_text())
         grid, plugins = dict(held["grid"]), dict(held["plugins"])
+        for name in ("model", "reduction"):  # a single text until grids could have several
+            if isinstance(grid[name], str):
+                grid[name] = [grid[name]]
         for name in AXES:
             if not isinstance(grid[name], int if name == "seeds" else list) and (name, grid[name]) != ("seeds", "auto"):
                 raise TypeError(name)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import attrs
 
 from optiscope.analysis import fewest_deciding
-from optiscope.config import Common, GridConfig, RunConfig
+from optiscope.config import Common, GridConfig, RunConfig, parse_spelling
 from optiscope.data import Images
 from optiscope.engine import Prepared, host_for, prepare
 from optiscope.engine.prepare import check_options
 from optiscope.errors import UsageError
 from optiscope.hooks import KINDS, PluginHost
+from optiscope.labels.cells import IDENTITY, cell_key
+from optiscope.records import RunInfo
 from optiscope.storage.schema import layout
 
 
@@ -30,16 +33,29 @@ def first_seeds(grid: GridConfig) -> int:
 
 
 def expand(grid: GridConfig) -> tuple[RunConfig, ...]:
-    """Return every run of `grid`: optimizers x batch sizes x learning rates x seeds, in this order.
+    """Return every run of `grid`: optimizers x models x reductions x batch sizes x lrs x seeds, in this order.
 
     Of "auto" seeds only those with which a cell begins.
     """
     common = {field.name: getattr(grid, field.name) for field in attrs.fields(Common)}
-    axes = itertools.product(grid.optimizers, grid.batch_sizes, grid.lrs or (None,), range(first_seeds(grid)))
-    return tuple(
-        RunConfig(optimizer=optimizer, batch_size=batch_size, lr=lr, seed=seed, **common)
-        for optimizer, batch_size, lr, seed in axes
-    )
+    runs = []
+    for spelled, model, reduction, size in itertools.product(
+        grid.optimizers, grid.model, grid.reduction, grid.batch_sizes
+    ):
+        name, own = parse_spelling(spelled)
+        lrs: tuple[Any, ...] = (own.pop("lr"),) if "lr" in own else grid.lrs or (None,)
+        common["options"] = {**grid.options, name: {**grid.options.get(name, {}), **own}} if own else grid.options
+        runs += [
+            RunConfig(optimizer=name, model=model, reduction=reduction, batch_size=size, lr=lr, seed=seed, **common)
+            for lr in lrs
+            for seed in range(first_seeds(grid))
+        ]
+    return tuple(runs)
+
+
+def cell_of(run: RunInfo) -> str:
+    """Return what tells the cell of a run from all others."""
+    return cell_key({name: getattr(run, name) for name in IDENTITY})
 
 
 def plan(grid: GridConfig, host: PluginHost | None = None, images: Images | None = None) -> tuple[Prepared, ...]:
@@ -54,7 +70,8 @@ def plan(grid: GridConfig, host: PluginHost | None = None, images: Images | None
     runs: list[Prepared] = []
     seen: set[str] = set()
     for config in expand(grid):
-        run = prepare(config, host, runs[0].images if runs else images)
+        run = prepare(config, host, images)
+        images = run.images if images is None else images
         if run.info.run_id in seen:
             raise UsageError(f"the grid holds run {run.info.run_id} twice: give each value of an axis once")
         layout(run.info, run.signals)

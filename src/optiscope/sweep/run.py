@@ -5,9 +5,9 @@ finished is never run again; what a killed worker left is taken up on `resume` a
 the same bits as if nothing had happened. Verdicts are formed from the files alone, by `optiscope.labels`; a run that
 left no file is named, as no verdict can tell of it.
 
-A budget is measured once for all runs, in this process, on the run whose share of observing is the largest: that with
-the smallest batch, and the first optimizer among those. So all files of a grid have rows at the same multiples of what
-is declared. `resume` takes the schedules from the folder.
+A budget is measured once for all runs, in this process, on the run of each model whose share of observing is largest:
+that with the smallest batch, and the first optimizer among those. So all files of a grid have rows at the same
+multiples of what is declared. `resume` takes the schedules from the folder.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 import attrs
 
 from optiscope.config import GridConfig
-from optiscope.engine import Prepared, host_for, measure, schedules
+from optiscope.engine import Prepared, host_for, measure, prepare, schedules
 from optiscope.errors import FileError, UsageError
 from optiscope.hooks import PluginHost
 from optiscope.labels import Characterization, build_analyzers, label_folder
@@ -70,13 +70,13 @@ def characterize(
     runs = plan(grid, host)
     analyzers = build_analyzers(host, grid.options)
     workers, jobs = workers_for(grid, host, executor, jobs, time_limit)
-    grid = remembered(grid, host, runs[0])
+    grid = remembered(grid, host, runs)
     folder = Path(out) if out is not None else default_folder()
     with workers:
         asked = grid
         grid, told = freeze_schedules(check_folder(folder, grid, host.active, resume, overwrite), runs)
         if grid is not asked:
-            runs = plan(grid, host, runs[0].images)
+            runs = tuple(prepare(attrs.evolve(run.config, thin=grid.thin), host, run.images) for run in runs)
         with held(folder):
             run_folder = open_folder(folder, grid, host.active, resume, overwrite)
             seeds = Seeds(grid, runs, run_folder, host, lambda path: verdict_of(path, analyzers))
@@ -125,9 +125,13 @@ def jobs_for(grid: GridConfig, host: PluginHost, executor: str, jobs: int | None
     return int(asked["jobs"])
 
 
-def remembered(grid: GridConfig, host: PluginHost, run: Prepared) -> GridConfig:
-    """Return `grid` as its folder remembers it: with what planning made of it, as `run` shows."""
-    return attrs.evolve(without_executors(grid, host), kernels=run.config.kernels, block=run.config.block)
+def remembered(grid: GridConfig, host: PluginHost, runs: Sequence[Prepared]) -> GridConfig:
+    """Return `grid` as its folder remembers it: with what planning made of it, as `runs` show.
+
+    The kernels are those of the runs that have images, if there are any: others have no use for them.
+    """
+    shows = next((run for run in runs if run.images is not None), runs[0])
+    return attrs.evolve(without_executors(grid, host), kernels=shows.config.kernels, block=shows.config.block)
 
 
 def unfinished(runs: Sequence[Prepared], folder: Path, watch: Watch) -> list[Prepared]:
@@ -156,8 +160,12 @@ def freeze_schedules(grid: GridConfig, runs: Sequence[Prepared]) -> tuple[GridCo
     """Return `grid` with the schedules that its budget leads to, and a line on each recorder beyond the budget."""
     if not grid.unmeasured:
         return grid, []
-    measured = measure(min(runs, key=lambda run: run.info.batch_size))
-    return attrs.evolve(grid, thin=schedules(measured)), [each.told for each in measured if each.told]
+    cheapest: dict[str, Prepared] = {}
+    for run in sorted(runs, key=lambda run: run.info.batch_size):
+        cheapest.setdefault(run.info.model, run)
+    measured = [each for run in cheapest.values() for each in measure(run)]
+    worst = {each.recorder: each for each in sorted(measured, key=lambda each: (each.factor, each.share))}
+    return attrs.evolve(grid, thin=schedules(worst.values())), [each.told for each in worst.values() if each.told]
 
 
 def default_jobs(threads: int) -> int:

@@ -60,7 +60,7 @@ class Made:
 
 @attrs.frozen(kw_only=True)
 class MaxLr:
-    """The largest stable learning rate of one optimizer at one batch size.
+    """The largest stable learning rate of one optimizer, on one model with one reduction, at one batch size.
 
     `lr_max` is where half of the runs are unstable, `lr_5_percent` where 5 % are; `low` to `high` is the interval on
     `lr_max`. What could not be found is None, and `why` says the reason. `closed_form` is what theory says, None where
@@ -72,6 +72,7 @@ class MaxLr:
     model: str
     model_options: Mapping[str, Any]
     batch_size: int
+    reduction: str
     lr_max: float | None
     low: float | None
     high: float | None
@@ -124,6 +125,8 @@ def max_lr(
 ) -> tuple[MaxLr, ...]:
     """Return the largest stable lr of every optimizer of `grid` at every batch size, and write OUT/max-lr.json.
 
+    There is a search for each model and reduction, too.
+
     A search ends when the interval at `confidence` is narrower than `tolerance` (high / low - 1), after `max_runs`, or
     where more runs would tell nothing new. It begins at the optimizer's own lr and goes up to 4^10 times away from it;
     with `between` it begins in the middle and stays inside. What else may be given, and what is raised, is as for
@@ -137,7 +140,7 @@ def max_lr(
     bases = plan(grid, host)
     analyzers = build_analyzers(host, grid.options)
     workers, jobs = workers_for(grid, host, executor, jobs, time_limit)
-    grid = remembered(grid, host, bases[0])
+    grid = remembered(grid, host, bases)
     folder = Path(out) if out is not None else default_folder()
     with workers:
         grid, told = freeze_schedules(check_folder(folder, grid, host.active, resume, overwrite), bases)
@@ -173,7 +176,7 @@ def to_json(found: Sequence[MaxLr]) -> str:
 
 
 class _Search:
-    """One optimizer at one batch size: the runs that were made, and what follows from them."""
+    """One optimizer in one setting at one batch size: the runs that were made, and what follows from them."""
 
     def __init__(self, base: Prepared, host: PluginHost, thin: Mapping[str, int] | None, settings: Settings) -> None:
         self._base, self._host, self._thin, self._settings = base, host, thin, settings
@@ -210,6 +213,7 @@ class _Search:
             model=info.model,
             model_options=dict(info.model_options),
             batch_size=info.batch_size,
+            reduction=info.reduction,
             lr_max=boundary.lr,
             low=boundary.low,
             high=boundary.high,

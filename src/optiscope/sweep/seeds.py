@@ -30,6 +30,7 @@ from optiscope.labels import Probability, label_run
 from optiscope.labels.verdict import Verdict
 from optiscope.storage import open_run
 from optiscope.storage.schema import layout
+from optiscope.sweep.grid import cell_of
 
 
 def verdict_of(path: Path, analyzers: Sequence[Analyzer]) -> Verdict:
@@ -53,7 +54,7 @@ class Seeds:
         judge: Callable[[Path], Verdict],
     ) -> None:
         self._grid, self._folder, self._host, self._judge = grid, folder, host, judge
-        self._cells: dict[tuple[str, int, float], list[Prepared]] = {}
+        self._cells: dict[str, list[Prepared]] = {}
         self._to_come: set[str] = set()
         self._verdicts: dict[str, Verdict] = {}
         for run in plan:
@@ -88,7 +89,7 @@ class Seeds:
         return cell[-1:]
 
     def _cell_of(self, run: Prepared) -> list[Prepared]:
-        return self._cells.setdefault((run.info.optimizer, run.info.batch_size, run.info.lr), [])
+        return self._cells.setdefault(cell_of(run.info), [])
 
     def _another(self, cell: Sequence[Prepared]) -> Prepared:
         run = prepare(attrs.evolve(cell[0].config, seed=len(cell)), self._host, cell[0].images)

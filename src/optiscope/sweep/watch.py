@@ -23,15 +23,15 @@ import attrs
 
 from optiscope.engine import Prepared
 from optiscope.errors import OptiscopeError
+from optiscope.labels.names import names_of
 from optiscope.records import RunInfo, RunResult
 from optiscope.storage import open_run
-from optiscope.sweep.forecast import Kind, Pace, makespan
+from optiscope.sweep.forecast import Kind, Pace, kind_of, makespan
+from optiscope.sweep.grid import cell_of
 from optiscope.sweep.progress import CellProgress, CellStatus, GridProgress
 
 TAIL = 200
 """Steps of the signal that a glimpse holds, at most."""
-
-CellName = tuple[str, int, float]
 
 
 @attrs.frozen(kw_only=True)
@@ -72,8 +72,10 @@ class Watch:
         self._before: set[str] = set()
         self._lost: set[str] = set()
         self._overheads: list[float] = []
-        self._members: dict[CellName, list[str]] = {}
-        self._cells: dict[CellName, CellProgress] = {}
+        self._members: dict[str, list[str]] = {}
+        self._cells: dict[str, CellProgress] = {}
+        self._cell_of: dict[str, str] = {}
+        self._called: dict[str, str] = {}
         self.add(plan)
 
     def add(self, plan: Iterable[Prepared]) -> None:
@@ -83,8 +85,10 @@ class Watch:
             self._infos[run_id] = run.info
             self._seen[run_id] = Glimpse()
             self._stale[run_id] = self._identity(run_id)
-            self._members.setdefault(_cell_of(run.info), []).append(run_id)
-            self._cells.pop(_cell_of(run.info), None)
+            self._cell_of[run_id] = cell = cell_of(run.info)
+            self._members.setdefault(cell, []).append(run_id)
+            self._cells.pop(cell, None)
+        self._called = self._call()
 
     def skip(self, run_ids: Iterable[str]) -> None:
         """Count these runs as finished before the clock started."""
@@ -119,7 +123,7 @@ class Watch:
 
     def _note(self, run_id: str, glimpse: Glimpse) -> None:
         self._seen[run_id] = glimpse
-        self._cells.pop(_cell_of(self._infos[run_id]), None)
+        self._cells.pop(self._cell_of[run_id], None)
 
     def _look(self, run_id: str) -> Glimpse:
         path = self._runs / f"{run_id}.h5"
@@ -168,7 +172,7 @@ class Watch:
             ended = [seen.step for seen in known if seen.status in ("completed", "diverged")]
             for run_id in members:
                 info, seen = self._infos[run_id], self._seen[run_id]
-                step = pace.of(_kind_of(info))
+                step = pace.of(kind_of(info))
                 if seen.ended:
                     continue
                 if step is None:
@@ -182,14 +186,24 @@ class Watch:
         steps: dict[Kind, list[tuple[int, float]]] = {}
         for run_id, seen in self._seen.items():
             if run_id not in self._before and seen.timed[0] > 0:
-                steps.setdefault(_kind_of(self._infos[run_id]), []).append(seen.timed)
+                steps.setdefault(kind_of(self._infos[run_id]), []).append(seen.timed)
         return Pace(
             step={kind: sum(took for _, took in timed) / sum(n for n, _ in timed) for kind, timed in steps.items()},
             run=statistics.fmean(self._overheads) if self._overheads else 0.0,
             images=any(info.data != "none" for info in self._infos.values()),
         )
 
-    def _cell(self, name: CellName) -> CellProgress:
+    def _call(self) -> dict[str, str]:
+        """Return what the optimizer of each cell is called."""
+        firsts = [self._infos[members[0]] for members in self._members.values()]
+        settings = [
+            {"optimizer": info.optimizer, "options": info.optimizer_options}
+            | {"model": info.model, "reduction": info.reduction}
+            for info in firsts
+        ]
+        return dict(zip(self._members, names_of(settings), strict=True))
+
+    def _cell(self, name: str) -> CellProgress:
         if name in self._cells:
             return self._cells[name]
         members = self._members[name]
@@ -201,7 +215,7 @@ class Watch:
         latest = self._seen[shown] if shown is not None else Glimpse()
         seen = [self._seen[run_id] for run_id in members]
         self._cells[name] = CellProgress(
-            optimizer=infos[0].optimizer,
+            optimizer=self._called[name],
             batch_size=infos[0].batch_size,
             lr=infos[0].lr,
             runs=len(infos),
@@ -213,14 +227,6 @@ class Watch:
             status=_status(seen),
         )
         return self._cells[name]
-
-
-def _cell_of(info: RunInfo) -> CellName:
-    return info.optimizer, info.batch_size, info.lr
-
-
-def _kind_of(info: RunInfo) -> Kind:
-    return info.optimizer, info.batch_size
 
 
 def _status(seen: list[Glimpse]) -> CellStatus:
