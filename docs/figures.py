@@ -123,7 +123,7 @@ def draw_trust(measured: Path, figure: Path) -> None:
     coverage = np.arange(1, p.size + 1) / p.size
     risk.plot(coverage, np.cumsum(wrong) / np.arange(1, p.size + 1), color="C0")
     risk.axvline(np.mean([trust.sure(row) for row in held]), color="0.5", linestyle="--", linewidth=1)
-    risk.set(xlabel="coverage: share of runs decided, the surest first", ylabel="share decided wrongly", title="risk")
+    risk.set(xlabel="coverage: runs decided, the surest first", ylabel="share decided wrongly", title="risk")
     for axis in (roc, calibration, risk):
         axis.grid(alpha=0.3)
     figure.parent.mkdir(exist_ok=True)

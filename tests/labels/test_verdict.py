@@ -79,6 +79,13 @@ def test_one_that_did_the_loss_no_harm_is_told_and_does_not_count(make_run, step
     assert "no harm to the loss, which was set back by 0.0" in verdict.why
 
 
+def test_a_signal_that_is_rough_throughout_is_not_excused(make_run):
+    throughout = rough("R", 51, 400)
+    verdict = form_verdict(make_run(), [TRAINED, throughout])
+    assert (verdict.verdict, verdict.signal) == ("undecided", "rough: R")
+    assert "no harm to the loss" in verdict.why
+
+
 def test_between_the_two_it_is_undecided(make_run, steps):
     share = (LIMITS.harmless + HARMFUL) / 2
     set_back(steps, share)
@@ -99,7 +106,7 @@ def test_a_foreign_alarm_is_held_against_the_steps_it_rests_on(make_run, steps):
     verdict = form_verdict(make_run(steps), [TRAINED, STEADY, alarm])
     assert (verdict.verdict, verdict.signal) == ("unstable", "rough: somebody")
     elsewhere = attrs.evolve(alarm, finding=attrs.evolve(alarm.finding, steps=(100, 120)))
-    assert form_verdict(make_run(steps), [TRAINED, STEADY, elsewhere]).verdict == "stable"
+    assert form_verdict(make_run(steps), [TRAINED, STEADY, elsewhere]).verdict == "undecided"
     nowhere = attrs.evolve(alarm, finding=attrs.evolve(alarm.finding, steps=None))
     verdict = form_verdict(make_run(steps), [TRAINED, STEADY, elsewhere, nowhere])
     assert (verdict.verdict, verdict.why) == (

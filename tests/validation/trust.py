@@ -154,6 +154,12 @@ def sure(row: Row) -> bool:
     return bool(row["score"] >= SURE or row["score"] <= 1 - SURE)
 
 
+def others(row: Row, rows: Rows) -> float:
+    """Return what the verdicts on the other decided runs of a run's cell say of it: the mean of Jeffreys' posterior."""
+    verdicts = [other["verdict"] for other in rows if cell(other) == cell(row) and other["seed"] != row["seed"]]
+    return (verdicts.count("unstable") + 0.5) / (len(verdicts) - verdicts.count("undecided") + 1)
+
+
 def boundaries(rows: Rows) -> dict[tuple[str, float], float]:
     """Return, of each optimizer at each batch size, the lr between the last cell that mostly trains and the next."""
     found: dict[tuple[str, float], float] = {}
@@ -224,6 +230,14 @@ def targets(rows: Rows, limits: dict[tuple[str, float], float]) -> Iterator[Sequ
         "<= 0.05",
         interval(
             held, lambda rows: ece(np.array([row["score"] for row in rows]), np.array([failed(r) for r in rows], float))
+        ),
+    )
+    yield (
+        "calibration of P(unstable), from the verdicts on the other seeds of the cell: ECE",
+        "<= 0.05",
+        interval(
+            [row | {"told": others(row, rows)} for row in held if row["truth"] != "slow"],
+            lambda rows: ece(np.array([row["told"] for row in rows]), np.array([failed(r) for r in rows], float)),
         ),
     )
     yield "precision of the verdict unstable", ">= 0.95", interval(held, lambda rows: share(rows, failed, unstable))

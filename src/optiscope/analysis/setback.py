@@ -9,7 +9,8 @@ median of the training loss over 25 steps and u the loss of a network that knows
 In units of u a setback of 1 undoes all that training can bring. The median makes single batches count for nothing,
 half a window of 12 steps being the shortest setback that is seen. A setback up to `LIMITS.harmless`, fitted to runs
 that trained undisturbed, is none: the alarm is told, and does not count. From `HARMFUL` on, a quarter of all that
-training can bring, it is an instability. Between the two nothing can be said.
+training can bring, it is an instability. Between the two nothing can be said, nor of a signal that is rough throughout
+and did no harm.
 
 The steps of an alarm are taken with 25 more on either side, which is what the running median of the signal cannot
 resolve. The gradient is no witness: its norm rises in healthy runs as well, where something new is learned.

@@ -9,7 +9,7 @@ A verdict stands on three axes that stay visible beside it:
 and follows from them:
 
     unstable   the run failed, or the loss was set back where the signal alarms (`optiscope.analysis.setback`)
-    stable     every required analyzer passes, with margin; alarms on the signal did the loss no harm
+    stable     every required analyzer passes, with margin; what alarmed for a while did the loss no harm
     undecided  anything else, with the reason
 
 Where an analyzer is decisive, because the least possible loss is known, it takes the place of all others on outcome
@@ -78,7 +78,7 @@ def form_verdict(run: RunRecord, judged: Sequence[Judged]) -> RunVerdict:
     failures = sorted((one.finding for one in judged if _failed(one)), key=_rank) if ended else []
     rough = [one.finding for one in judged if one.axis == "signal" and one.finding.result in ("alarm", "fail")]
     worst = _worst(run, rough) if rough and ended and not failures else None
-    harmless = worst is not None and worst.size <= LIMITS.harmless
+    harmless = worst is not None and worst.size <= LIMITS.harmless and not any(map(_lasting, rough))
     open_questions = [
         one
         for one in judged
@@ -188,6 +188,11 @@ def _whole(finding: Finding) -> tuple[Alarm, ...]:
     value = limit if finding.statistic is None else finding.statistic
     alarm = Alarm(name=finding.name, statistic=value, threshold=limit, p_value=finding.p_value, steps=finding.steps)
     return (alarm,)
+
+
+def _lasting(finding: Finding) -> bool:
+    """Say whether an alarm is about all that was judged: that is no event which the loss could have come through."""
+    return any(alarm.steps == finding.steps for alarm in finding.alarms or _whole(finding))
 
 
 def _told(worst: Setback | None) -> str:
