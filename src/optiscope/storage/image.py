@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -196,12 +195,3 @@ def _dereferenced(file: h5py.File, value: Any) -> str:
     if value.dtype.names:
         return ";".join(sorted(f"{name(entry[0])},{entry[1]}" for entry in value))
     return ";".join(",".join(map(name, axis)) for axis in value)
-
-
-def check(path: Path) -> None:
-    """Raise OSError unless the finished file at `path` reads back as it was built."""
-    import h5py
-
-    with h5py.File(path, "r", locking=False) as file:
-        if content_digest(file) != file.attrs[DIGEST]:
-            raise OSError("the written file does not read back as it should")
