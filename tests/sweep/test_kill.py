@@ -9,7 +9,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 import kills
 
-SMALLER = {"synthetic.train=400": "synthetic.train=160", "synthetic.test=40": "synthetic.test=20", "50": "20", "100": "40"}
+SMALLER = {
+    "synthetic.train=400": "synthetic.train=160",
+    "synthetic.test=40": "synthetic.test=20",
+    "50": "20",
+    "100": "40",
+}
 
 
 @pytest.mark.timeout(400)
