@@ -39,7 +39,7 @@ def files(out):
 def test_sgd_on_quadratics(tmp_path, limit, options, reduction):
     """2 / (L + a) for the largest curvature L and weight decay a (Polyak 1987); L is 8-fold in a sum of 8 examples."""
     batch_size = 8 if reduction == "sum" else 1
-    grid = asked(options=options, reduction=reduction, batch_size=batch_size, steps=300)
+    grid = asked(options=options, reduction=reduction, batch_size=batch_size, steps=100)
     found = search(tmp_path, grid, tolerance=0.02)
     assert found.closed_form == pytest.approx(limit)
     assert found.low <= limit <= found.high
