@@ -81,7 +81,7 @@ def test_gaussian_regression_is_bounded_between_its_limits_in_mean_square_and_al
 ):
     """The mean-square limit 2 B / (B + d + 1) lies below that at which single runs come to rest."""
     options = {"noisy-quadratic": {"dimension": dimension}}
-    grid = asked(model="noisy-quadratic", batch_size=batch_size, options=options)
+    grid = asked(model="noisy-quadratic", batch_size=batch_size, options=options, steps=200)
     found = search(tmp_path, grid, max_runs=24, between=(0.02, 20.0))
     assert found.closed_form == pytest.approx(2 * batch_size / (batch_size + dimension + 1))
     almost_sure = almost_sure_limit(batch_size, dimension)
