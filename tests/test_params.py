@@ -106,7 +106,7 @@ def test_repr_says_how_large():
     assert repr(Parameters(SHAPES)) == "Parameters(3 arrays, 9 values, float32)"
 
 
-@given(st.dictionaries(st.text(), st.lists(st.integers(0, 4), max_size=3).map(tuple), max_size=5))
+@given(st.dictionaries(st.text("a./ é\0"), st.lists(st.integers(0, 4), max_size=3).map(tuple), max_size=5))
 def test_any_layout_covers_the_buffer_once(shapes):
     params = Parameters(shapes)
     for number, array in enumerate(params.values(), 1):

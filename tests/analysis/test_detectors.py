@@ -64,7 +64,7 @@ def test_holm_stops_at_the_first_that_is_not_small_enough(p_values, levels):
 def test_an_alarm_takes_the_others_into_account(ar1, faults):
     """A p-value between 0.05 / 4 and 0.05 alarms only where enough smaller ones do."""
     rng, seen = np.random.default_rng(6), 0
-    for _ in range(40):
+    for _ in range(14):
         values = faults["noise"](ar1(400, 0, rng), 1.35)
         found = {name: detect(values, 100, name, "loss") for name in NAMES}
         tests = detectors(values, 100)

@@ -258,14 +258,18 @@ def trial(module: ModuleType, every: int, kill: Callable[[Mutant], str]) -> tupl
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Mutate the shipped optimizers, and count whom the kit finds.")
-    parser.add_argument("--only", nargs="+", default=[], help="names of optimizers (all, and what they share)")
+    parser.add_argument(
+        "--only", nargs="+", default=[], help="names of optimizers, and of what they share: base, parts (all)"
+    )
     parser.add_argument("--every", type=int, default=1, help="take every N-th mutant only (1)")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGVTALRM, _alarm)
     began = time.perf_counter()
-    originals = shipped(options.only)
-    counts = [trial(each.module, options.every, partial(killer, original=each)) for each in originals]
-    for name in () if options.only else SHARED:
+    only, shared = set(options.only), {name.rpartition(".")[2]: name for name in SHARED}
+    originals = shipped(() if only & shared.keys() else options.only)
+    own = [each for each in originals if not only or only & each.factories.keys()]
+    counts = [trial(each.module, options.every, partial(killer, original=each)) for each in own]
+    for name in [name for short, name in shared.items() if not only or short in only]:
         users = [each for each in originals if f"from {name} import" in inspect.getsource(each.module)]
         module = sys.modules[name]
         counts.append(trial(module, options.every, partial(shared_killer, shared=module, originals=users)))

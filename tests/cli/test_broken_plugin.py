@@ -82,9 +82,10 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("command", ["--help", *app.COMMANDS])
-def test_no_command_is_stopped(program, out, folder, command):
+def test_no_command_is_stopped(optiscope, site, out, monkeypatch, command):
+    monkeypatch.syspath_prepend(site)
     run = next(out.glob("runs/*.h5"))
-    outcome = program(*COMMANDS.get(command, command).format(out=out, run=run).split())
+    outcome = optiscope(*COMMANDS.get(command, command).format(out=out, run=run).split())
     assert outcome.code == 0, outcome.err
     assert outcome.out
     assert "bad" not in outcome.err

@@ -92,7 +92,7 @@ def optimizers():
 
 
 VARIANTS = [
-    *({"optimizer": name} for name in optimizers()),
+    *({"optimizer": name, "steps": 9} for name in optimizers()),
     {"order": "reshuffle"},
     {"threads": 2},
     {"schedule": "cosine"},

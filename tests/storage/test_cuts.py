@@ -7,6 +7,7 @@ hold every row that was committed.
 
 import itertools
 
+import attrs
 import h5py
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ def assert_holds_what_it_vouches_for(path, info, signals, kit):
 
 @pytest.mark.timeout(300)
 def test_cut_anywhere_in_the_log_of_writes_the_file_opens_and_is_right(tmp_path, info, signals, kit, log):
-    path, cut = tmp_path / "run.h5", tmp_path / "cut.h5"
+    path, cut, info = tmp_path / "run.h5", tmp_path / "cut.h5", attrs.evolve(info, steps=45, epochs=3)
     with RunWriter.create(path, info, signals) as writer:
         descriptor, begun = writer._descriptor, path.read_bytes()
         log.clear()
@@ -57,9 +58,9 @@ def test_cut_anywhere_in_the_log_of_writes_the_file_opens_and_is_right(tmp_path,
         cut.write_bytes(disk)
         seen.append(assert_holds_what_it_vouches_for(cut, info, signals, kit))
     assert bytes(disk) == path.read_bytes()
-    assert len(writes) > 250
+    assert len(writes) > 120
     assert seen == sorted(seen)
-    assert seen[-1] == (95, 5)
+    assert seen[-1] == (45, 3)
 
 
 @pytest.mark.timeout(300)

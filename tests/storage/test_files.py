@@ -185,7 +185,7 @@ def test_a_file_system_without_locks_warns_and_goes_on(make, monkeypatch):
 
 def test_a_file_is_on_the_disk_before_it_has_its_name_and_its_name_after(tmp_path, monkeypatch):
     calls = []
-    sync, replace = os.fsync, Path.replace
+    sync, replace, read = os.fsync, Path.replace, Path.read_bytes
 
     def note_sync(descriptor):
         calls.append("sync folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "sync file")
@@ -193,5 +193,6 @@ def test_a_file_is_on_the_disk_before_it_has_its_name_and_its_name_after(tmp_pat
 
     monkeypatch.setattr(os, "fsync", note_sync)
     monkeypatch.setattr(Path, "replace", lambda path, target: calls.append("rename") or replace(path, target))
-    files.publish(tmp_path / "x", b"abc", lambda path: calls.append(f"check {path.name}"))
-    assert calls == ["sync file", "check x.tmp", "rename", "sync folder"]
+    monkeypatch.setattr(Path, "read_bytes", lambda path: calls.append(f"read {path.name}") or read(path))
+    files.publish(tmp_path / "x", b"abc", read_back=True)
+    assert calls == ["sync file", "read x.tmp", "rename", "sync folder"]

@@ -13,7 +13,7 @@ import pytest
 import optiscope
 from optiscope.config import GridConfig
 from optiscope.errors import FileError
-from optiscope.storage import checkpoint, image, open_grid, verify
+from optiscope.storage import checkpoint, open_grid, verify
 from optiscope.sweep.folder import held
 
 SMALL = {"synthetic": {"train": 100, "test": 20}}
@@ -132,11 +132,13 @@ def test_a_checkpoint_that_outlived_its_run_is_removed(tmp_path):
 
 
 def test_a_run_that_was_killed_while_its_finished_file_was_made_is_not_taken_for_finished(tmp_path, monkeypatch):
-    def killed(_):
-        raise KeyboardInterrupt
+    def killed(path, read=Path.read_bytes):
+        if path.name.endswith(".h5.tmp"):
+            raise KeyboardInterrupt
+        return read(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(image, "check", killed)
+        patch.setattr(Path, "read_bytes", killed)
         with pytest.raises(KeyboardInterrupt):
             optiscope.characterize(GRID, tmp_path, executor="in-process")
     (path,) = files(tmp_path)

@@ -20,7 +20,7 @@ from optiscope.sweep import execute as sweep_execute
 from optiscope.sweep import run as sweep_run
 from optiscope.sweep.worker import run_to_file
 
-GRID = GridConfig(model="quadratic", optimizers=["sgd"], batch_sizes=[1], lrs=[0.5, 3.0], seeds=2, steps=300)
+GRID = GridConfig(model="quadratic", optimizers=["sgd"], batch_sizes=[1], lrs=[0.5, 3.0], seeds=2, steps=100)
 SMALL = {"synthetic": {"train": 200, "test": 20}}
 
 

@@ -39,7 +39,7 @@ def files(out):
 def test_sgd_on_quadratics(tmp_path, limit, options, reduction):
     """2 / (L + a) for the largest curvature L and weight decay a (Polyak 1987); L is 8-fold in a sum of 8 examples."""
     batch_size = 8 if reduction == "sum" else 1
-    grid = asked(options=options, reduction=reduction, batch_size=batch_size, steps=300)
+    grid = asked(options=options, reduction=reduction, batch_size=batch_size, steps=100)
     found = search(tmp_path, grid, tolerance=0.02)
     assert found.closed_form == pytest.approx(limit)
     assert found.low <= limit <= found.high
@@ -81,7 +81,7 @@ def test_gaussian_regression_is_bounded_between_its_limits_in_mean_square_and_al
 ):
     """The mean-square limit 2 B / (B + d + 1) lies below that at which single runs come to rest."""
     options = {"noisy-quadratic": {"dimension": dimension}}
-    grid = asked(model="noisy-quadratic", batch_size=batch_size, options=options)
+    grid = asked(model="noisy-quadratic", batch_size=batch_size, options=options, steps=200)
     found = search(tmp_path, grid, max_runs=24, between=(0.02, 20.0))
     assert found.closed_form == pytest.approx(2 * batch_size / (batch_size + dimension + 1))
     almost_sure = almost_sure_limit(batch_size, dimension)
@@ -93,7 +93,7 @@ def test_gaussian_regression_is_bounded_between_its_limits_in_mean_square_and_al
 
 
 def test_the_same_command_makes_the_same_runs(tmp_path):
-    one, other = (search(tmp_path / name, asked(steps=60), max_runs=12) for name in "ab")
+    one, other = (search(tmp_path / name, asked(steps=60), max_runs=6) for name in "ab")
     assert one == other
     assert [made.seed for made in one.evidence] == list(range(one.runs)), "every run has a seed of its own"
     assert (tmp_path / "a" / "max-lr.json").read_bytes() == (tmp_path / "b" / "max-lr.json").read_bytes()
@@ -101,40 +101,40 @@ def test_the_same_command_makes_the_same_runs(tmp_path):
 
 def test_searches_go_side_by_side_and_do_not_change_one_another(tmp_path):
     grid = GridConfig(model="quadratic", optimizers=["sgd", "adam"], batch_sizes=[1, 2], steps=60)
-    found = optiscope.max_lr(grid, tmp_path / "all", jobs=2, max_runs=6)
+    found = optiscope.max_lr(grid, tmp_path / "all", jobs=2, max_runs=4)
     assert [(each.optimizer, each.batch_size) for each in found] == [("sgd", 1), ("sgd", 2), ("adam", 1), ("adam", 2)]
-    assert found[0] == search(tmp_path / "alone", asked(steps=60), max_runs=6)
+    assert found[0] == search(tmp_path / "alone", asked(steps=60), max_runs=4)
     assert len(files(tmp_path / "all")) == sum(each.runs for each in found)
     assert len(json.loads((tmp_path / "all" / "max-lr.json").read_text())) == 4
 
 
 def test_resume_goes_on_with_the_runs_that_are_there(tmp_path):
-    search(tmp_path, asked(steps=60), max_runs=6)
+    search(tmp_path, asked(steps=60), max_runs=3)
     before = {path: path.stat().st_mtime_ns for path in files(tmp_path)}
-    assert len(before) == 6
+    assert len(before) == 3
     with pytest.raises(UsageError, match="already holds"):
         search(tmp_path, asked(steps=60))
-    found = search(tmp_path, asked(steps=60), max_runs=10, resume=True)
-    assert found == search(tmp_path / "whole", asked(steps=60), max_runs=10)
+    found = search(tmp_path, asked(steps=60), max_runs=6, resume=True)
+    assert found == search(tmp_path / "whole", asked(steps=60), max_runs=6)
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in before.items())
 
 
 def test_ctrl_c_keeps_what_was_made(tmp_path):
     def interrupt(progress):
-        if len(progress.cells) == 5:
+        if len(progress.cells) == 4:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        search(tmp_path, asked(steps=60), max_runs=10, on_progress=interrupt)
+        search(tmp_path, asked(steps=60), max_runs=6, on_progress=interrupt)
     kept = files(tmp_path)
-    assert 3 <= len(kept) < 10
-    found = search(tmp_path, asked(steps=60), max_runs=10, resume=True)
+    assert 2 <= len(kept) < 6
+    found = search(tmp_path, asked(steps=60), max_runs=6, resume=True)
     assert set(kept) <= set(files(tmp_path))
-    assert found.runs == 10
+    assert found.runs == 6
 
 
 def test_the_folder_is_one_that_label_and_report_read(tmp_path):
-    found = search(tmp_path, asked(steps=60), max_runs=5)
+    found = search(tmp_path, asked(steps=60), max_runs=3)
     characterization = Characterization.read(tmp_path)
     assert {cell.lr for cell in characterization.cells} == {made.lr for made in found.evidence}
     assert (tmp_path / "index.h5").exists()

@@ -14,22 +14,24 @@ class Forgetful(SGD):
         grads.flat[...] *= self.lr
         params.flat[...] -= grads.flat
 
+FEW = "fresh-process step-time rosenbrock logistic stable-lr closed-form option-effects fingerprint".split()
+
 def test_right(conformance):
     results = conformance(Adam, against="adam", beta1=0.8)
     assert results["against"].outcome == "passed"
     assert "step-time" not in results
 
 def test_an_instance(conformance):
-    assert conformance(SGD(lr=0.5), without=["step-time", "rosenbrock"])["lr"].outcome == "passed"
+    assert conformance(SGD(lr=0.5), without=FEW)["lr"].outcome == "passed"
 
 def test_misspelt(conformance):
     conformance(SGD, without=["step-tim"])
 
 def test_broken(conformance):
-    conformance(Forgetful)
+    conformance(Forgetful, without=FEW)
 
 def test_another_method(conformance):
-    conformance(AdamInside, against="adam")
+    conformance(AdamInside, against="adam", without=FEW)
 """
 
 

@@ -69,13 +69,13 @@ def entry_points() -> Iterator[Candidate]:
     """Yield the plugins that are installed, sorted by name."""
     found = importlib.metadata.entry_points(group=PROJECT)
     for entry in sorted(found, key=lambda entry: (entry.name, entry.value)):
-        dist = entry.dist
+        package, version = stated(entry.dist, "Name", "Version")
         yield Candidate(
             name=entry.name,
-            version=stated(dist, "Version"),
-            origin=f"{stated(dist, 'Name')} ({entry.value})" if dist else entry.value,
+            version=version,
+            origin=f"{package} ({entry.value})" if entry.dist else entry.value,
             load=entry.load,
-            packages=(stated(dist, "Name"),) if dist else (),
+            packages=(package,) if entry.dist else (),
         )
 
 

@@ -16,18 +16,18 @@ from collections.abc import Iterable
 from optiscope.hooks.markers import PROJECT
 
 
-def stated(dist: importlib.metadata.Distribution | None, field: str) -> str:
+def stated(dist: importlib.metadata.Distribution | None, *fields: str) -> tuple[str, ...]:
     """Return what a package says of itself; "unknown" of one that was removed by half, and has no metadata."""
-    return next(iter(_told(dist, field)), "unknown")
+    told = _metadata(dist)
+    return tuple(((told.get_all(field) if told else None) or ["unknown"])[0] for field in fields)
 
 
-def _told(dist: importlib.metadata.Distribution | None, field: str) -> list[str]:
-    """Return all that the metadata of a package has in a field."""
+def _metadata(dist: importlib.metadata.Distribution | None) -> importlib.metadata.PackageMetadata | None:
+    """Return the metadata of a package, which is read anew each time."""
     try:
-        told = dist.metadata if dist else None
+        return dist.metadata if dist else None
     except FileNotFoundError:  # as importlib_metadata has it, which takes the place of Python's own once imported
-        return []
-    return (told.get_all(field) if told else None) or []
+        return None
 
 
 def imported(source: bytes) -> tuple[str, ...]:
@@ -50,9 +50,9 @@ def versions(names: Iterable[str]) -> dict[str, str]:
             dist = importlib.metadata.distribution(waiting.pop())
         except (importlib.metadata.PackageNotFoundError, ValueError):
             continue  # a module that is called otherwise than its package
-        name = stated(dist, "Name")
+        name, version = stated(dist, "Name", "Version")
         if name not in found:
-            found[name] = stated(dist, "Version")
+            found[name] = version
             required = _required(dist)
             waiting += required if PROJECT in required else []
     return dict(sorted(found.items()))
@@ -60,6 +60,6 @@ def versions(names: Iterable[str]) -> dict[str, str]:
 
 def _required(dist: importlib.metadata.Distribution) -> list[str]:
     """Return the names of what a package requires, without what only its extras do."""
-    return [
-        re.split(r"[^\w.-]", need, maxsplit=1)[0] for need in _told(dist, "Requires-Dist") if "extra ==" not in need
-    ]
+    told = _metadata(dist)
+    needs = (told.get_all("Requires-Dist") if told else None) or ()
+    return [re.split(r"[^\w.-]", need, maxsplit=1)[0] for need in needs if "extra ==" not in need]

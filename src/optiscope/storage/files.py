@@ -13,7 +13,6 @@ import os
 import socket
 import time
 import warnings
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,11 +22,11 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.
 _NO_RESERVE = (errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS, errno.EPERM)
 
 
-def publish(path: Path, data: bytes, check: Callable[[Path], None] = lambda _: None) -> None:
+def publish(path: Path, data: bytes, read_back: bool = False) -> None:
     """Give `path` the content `data`, whole or not at all; what was there before stays until the last moment.
 
-    `check` is called with the temporary file before it is renamed, and may raise to stop that. OSError where
-    the disk is full or the folder cannot be written.
+    With `read_back` the temporary file is read again before it is renamed. OSError where it is not `data`, where the
+    disk is full, or the folder cannot be written.
     """
     temporary = path.with_name(path.name + ".tmp")
     try:
@@ -38,7 +37,8 @@ def publish(path: Path, data: bytes, check: Callable[[Path], None] = lambda _: N
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        check(temporary)
+        if read_back and temporary.read_bytes() != data:
+            raise OSError("the written file does not read back as it should")
         temporary.replace(path)
     except BaseException:
         with suppress(OSError):

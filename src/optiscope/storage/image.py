@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -45,10 +44,9 @@ class LiveImage:
 def build_live(datasets: tuple[Dataset, ...], root: Mapping[str, Any]) -> LiveImage:
     """Return the image of a run file that has no rows yet."""
     with _memory_file(LIVE) as file:
-        for dataset in datasets:
-            _create_live(file, dataset)
-        _describe(file, datasets, root)
-        offsets = {d.path: file[d.path].id.get_offset() for d in datasets if d.dtype != "str"}
+        made = {dataset.path: _create_live(file, dataset) for dataset in datasets}
+        _describe(file, datasets, made, root)
+        offsets = {d.path: made[d.path].id.get_offset() for d in datasets if d.dtype != "str"}
         file.flush()
         return LiveImage(file.id.get_file_image(), offsets)
 
@@ -58,14 +56,8 @@ def build_finished(
 ) -> bytes:
     """Return the image of a finished run file: `values` by path, and those of the datasets that never change."""
     with _memory_file(FINISHED) as file:
-        for dataset in datasets:
-            if dataset.dtype == "str":
-                _create_strings(file, dataset)
-                continue
-            data = np.asarray(values.get(dataset.path, dataset.values), "<" + dataset.dtype)
-            packing = {"compression": "gzip", "compression_opts": 4, "shuffle": True, "fletcher32": True}
-            file.create_dataset(dataset.path, data=data, **(packing | {"chunks": _chunks(data)} if data.size else {}))
-        _describe(file, datasets, root)
+        made = {d.path: _create_finished(file, d, values.get(d.path, d.values)) for d in datasets}
+        _describe(file, datasets, made, root)
         file.attrs[DIGEST] = content_digest(file)
         file.flush()
         image: bytes = file.id.get_file_image()
@@ -117,12 +109,12 @@ def _memory_file(libver: tuple[str, str]) -> h5py.File:
     return h5py.File("image", "w", driver="core", backing_store=False, libver=libver)
 
 
-def _create_live(file: h5py.File, dataset: Dataset) -> None:
+def _create_live(file: h5py.File, dataset: Dataset) -> h5py.Dataset:
+    import h5py
     from h5py import h5d, h5p, h5s, h5t
 
     if dataset.dtype == "str":
-        _create_strings(file, dataset)
-        return
+        return _create_strings(file, dataset)
     dtype = np.dtype("<" + dataset.dtype)
     contiguous = h5p.create(h5p.DATASET_CREATE)
     contiguous.set_layout(h5d.CONTIGUOUS)
@@ -132,23 +124,33 @@ def _create_live(file: h5py.File, dataset: Dataset) -> None:
     contiguous.set_obj_track_times(False)  # the image of a run is always the same, see `optiscope.storage.left`
     links = h5p.create(h5p.LINK_CREATE)
     links.set_create_intermediate_group(True)
-    h5d.create(
-        file.id, dataset.path.encode(), h5t.py_create(dtype), h5s.create_simple(dataset.shape), contiguous, links
-    )
+    space = h5s.create_simple(dataset.shape)
+    made = h5py.Dataset(h5d.create(file.id, dataset.path.encode(), h5t.py_create(dtype), space, contiguous, links))
     if dataset.values is not None:
-        file[dataset.path][...] = dataset.values
+        made[...] = dataset.values
+    return made
 
 
-def _create_strings(file: h5py.File, dataset: Dataset) -> None:
+def _create_finished(file: h5py.File, dataset: Dataset, values: Any) -> h5py.Dataset:
+    if dataset.dtype == "str":
+        return _create_strings(file, dataset)
+    data = np.asarray(values, "<" + dataset.dtype)
+    packing = {"compression": "gzip", "compression_opts": 4, "shuffle": True, "fletcher32": True}
+    return file.create_dataset(dataset.path, data=data, **(packing | {"chunks": _chunks(data)} if data.size else {}))
+
+
+def _create_strings(file: h5py.File, dataset: Dataset) -> h5py.Dataset:
     import h5py
 
-    file.create_dataset(dataset.path, dataset.shape, h5py.string_dtype(), data=list(dataset.values))
+    return file.create_dataset(dataset.path, dataset.shape, h5py.string_dtype(), data=list(dataset.values))
 
 
-def _describe(file: h5py.File, datasets: tuple[Dataset, ...], root: Mapping[str, Any]) -> None:
-    """Write every attribute, and tie each axis to its scale."""
+def _describe(
+    file: h5py.File, datasets: tuple[Dataset, ...], made: Mapping[str, h5py.Dataset], root: Mapping[str, Any]
+) -> None:
+    """Write every attribute, and tie each axis to its scale; `made` has what was created, by path."""
     for dataset in datasets:
-        item = file[dataset.path]
+        item = made[dataset.path]
         item.attrs["units"] = dataset.units
         item.attrs["long_name"] = dataset.long_name
         for name, value in dataset.attributes.items():
@@ -157,7 +159,7 @@ def _describe(file: h5py.File, datasets: tuple[Dataset, ...], root: Mapping[str,
             item.make_scale(dataset.path.rpartition("/")[2])
             continue
         for axis, scale in enumerate(dataset.scales):
-            item.dims[axis].attach_scale(file[scale])
+            item.dims[axis].attach_scale(made[scale])
     for group, attributes in GROUP_ATTRIBUTES.items():
         file[group].attrs.update(attributes)
     file.attrs.update(root)
@@ -196,12 +198,3 @@ def _dereferenced(file: h5py.File, value: Any) -> str:
     if value.dtype.names:
         return ";".join(sorted(f"{name(entry[0])},{entry[1]}" for entry in value))
     return ";".join(",".join(map(name, axis)) for axis in value)
-
-
-def check(path: Path) -> None:
-    """Raise OSError unless the finished file at `path` reads back as it was built."""
-    import h5py
-
-    with h5py.File(path, "r", locking=False) as file:
-        if content_digest(file) != file.attrs[DIGEST]:
-            raise OSError("the written file does not read back as it should")

@@ -70,7 +70,7 @@ def recover(path: str | os.PathLike[str], to: str | os.PathLike[str] | None = No
             found, datasets, root, values = _salvage(path, in_place)
             with guard.reading(path):
                 data = image.build_finished(datasets, root, values)
-            files.publish(target, data, image.check)
+            files.publish(target, data, read_back=True)
             if in_place:
                 checkpoint.remove(checkpoint.path_of(path))
         finally:

@@ -287,7 +287,7 @@ class RunWriter:
                     attrs.evolve(d, shape=(len(values[d.path]), *d.shape[1:])) if d.every is not None else d
                     for d in self._layout
                 )
-                files.publish(self.path, image.build_finished(cut, root, values), image.check)
+                files.publish(self.path, image.build_finished(cut, root, values), read_back=True)
                 checkpoint.remove(checkpoint.path_of(self.path))
         finally:
             self._release()

@@ -161,12 +161,15 @@ def _scales(rules: Sequence[Values], sizes: Array) -> Array:
     return np.array([factors[rule["scale"]] for rule in rules])
 
 
-def _shrunk(w: Array, step: Array, lr: float, decay: float, rules: Sequence[Values]) -> Array:
+def _decays(rules: Sequence[Values], decay: float) -> list[Array]:
+    """Return how weights decay in each rule: decoupled, decoupled without lr, and after the step, [rules, 1] each."""
+    return [decay * _is(rules, "decay", how) for how in ("decoupled", "without lr", "after")]
+
+
+def _shrunk(w: Array, step: Array, lr: float, decays: Sequence[Array]) -> Array:
     """Return weights after `step` and decoupled decay."""
-    before = np.where(
-        _is(rules, "decay", "decoupled"), lr * decay, np.where(_is(rules, "decay", "without lr"), decay, 0)
-    )
-    return (w * (1 - before) - step) * np.where(_is(rules, "decay", "after"), 1 - lr * decay, 1)  # type: ignore[no-any-return]
+    decoupled, without_lr, after = decays
+    return (w * (1 - lr * decoupled - without_lr) - step) * (1 - lr * after)
 
 
 def _adam_paths(
@@ -174,7 +177,7 @@ def _adam_paths(
 ) -> Iterator[Array]:
     b1, b2 = roles.get("beta1", 0.0 if "beta2" in roles else 0.9), roles.get("beta2", 0.999)
     epsilon, decay = roles.get("epsilon", 1e-8), roles.get("weight_decay", 0.0)
-    swapped, coupled = _is(rules, "betas", "swapped"), _is(rules, "decay", "coupled")
+    swapped, coupled = _is(rules, "betas", "swapped"), decay * _is(rules, "decay", "coupled")
     beta1, beta2 = np.where(swapped, b2, b1), np.where(swapped, b1, b2)
     enter1 = np.where(_is(rules, "moments", "m sums", "both sum"), 1, 1 - beta1)
     enter2 = np.where(_is(rules, "moments", "v sums", "both sum"), 1, 1 - beta2)
@@ -182,12 +185,12 @@ def _adam_paths(
     old_m, old_v = _is(rules, "age", "old", "old m"), _is(rules, "age", "old", "old v")
     ahead = np.where(_is(rules, "count", "2"), 1, np.where(_is(rules, "count", "0"), -1, 0))
     place = {name: epsilon * _is(rules, "epsilon", name) for name in ADAM["epsilon"]}
-    amsgrad, scale = _is(rules, "amsgrad", "yes"), _scales(rules, sizes)
+    amsgrad, scale, decays = _is(rules, "amsgrad", "yes"), _scales(rules, sizes), _decays(rules, decay)
     w = np.repeat(origin[None], len(rules), axis=0)
     m = np.zeros_like(w)
     v, highest = m.copy(), m.copy()
     for number, (gradient, lr) in enumerate(zip(grads, lrs, strict=True), 1):
-        g = gradient + np.where(coupled, decay, 0) * w
+        g = gradient + coupled * w
         m, before_m = beta1 * m + enter1 * g, m
         v, before_v = beta2 * v + enter2 * g * g, v
         highest, before_highest = np.maximum(highest, v), highest
@@ -197,7 +200,7 @@ def _adam_paths(
         correction2 = np.where(bias2, 1 - beta2 ** (number + ahead), 1)
         root = np.sqrt(second / correction2 + place["inside"] + place["inside before"] / correction2)
         step = lr * scale * first / correction1 / (root + place["outside"] + place["before"] / np.sqrt(correction2))
-        w = _shrunk(w, step, lr, decay, rules)
+        w = _shrunk(w, step, lr, decays)
         yield w
 
 
@@ -205,19 +208,20 @@ def _sgd_paths(
     rules: Sequence[Values], roles: Mapping[str, Any], origin: Array, grads: Array, lrs: Array, sizes: Array
 ) -> Iterator[Array]:
     b, dampening, decay = roles.get("momentum", 0.0), roles.get("dampening", 0.0), roles.get("weight_decay", 0.0)
-    coupled, inside, old = _is(rules, "decay", "coupled"), _is(rules, "rate", "inside"), _is(rules, "age", "old")
+    coupled = decay * _is(rules, "decay", "coupled")
+    inside, old = _is(rules, "rate", "inside"), _is(rules, "age", "old")
     mean, damped = _is(rules, "velocity", "mean", "mean later"), _is(rules, "velocity", "damped", "damped later")
     enter = np.where(mean, 1 - b, np.where(damped, 1 - dampening, 1))
     later, nesterov = _is(rules, "velocity", "mean later", "damped later"), _is(rules, "nesterov", "yes")
-    scale = _scales(rules, sizes)
+    scale, decays = _scales(rules, sizes), _decays(rules, decay)
     w = np.repeat(origin[None], len(rules), axis=0)
     velocity = np.zeros_like(w)
     for number, (gradient, lr) in enumerate(zip(grads, lrs, strict=True), 1):
-        g = (gradient + np.where(coupled, decay, 0) * w) * np.where(inside, lr, 1)
+        g = (gradient + coupled * w) * np.where(inside, lr, 1)
         velocity, before = b * velocity + np.where(later & (number == 1), 1, enter) * g, velocity
         used = np.where(old, before, velocity)
         step = np.where(nesterov, g + b * used, used) * np.where(inside, 1, lr)
-        w = _shrunk(w, scale * step, lr, decay, rules)
+        w = _shrunk(w, scale * step, lr, decays)
         yield w
 
 

@@ -29,7 +29,10 @@ FIRST = 25
 """Steps after which those that are far away are given up."""
 
 NEAREST = 30
-"""How many are not given up."""
+"""How many rules of a family are not given up."""
+
+NEAREST_REGISTERED = 8
+"""How many registered optimizers, or variants of them, are not: each goes its way by itself, while rules go at once."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -132,7 +135,7 @@ def _registered(subject: Subject, tested: Sequence[Setting]) -> list[Match]:
             near += [(apart[0].mean, label, factory, more)] if apart else []
     near.sort(key=lambda one: one[0])
     found = []
-    for _, label, factory, more in near[:NEAREST]:
+    for _, label, factory, more in near[:NEAREST_REGISTERED]:
         apart = _apart(factory, tested, more, STEPS)
         found += [Match(label=label, apart=apart)] if apart else []
     return found

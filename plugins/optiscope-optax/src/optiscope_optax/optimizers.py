@@ -10,7 +10,8 @@ copies what comes out over what was there. How the tree is put together follows 
 alone, so that nothing but arrays has to be kept.
 
 All of it is one function, compiled by JAX when it is first called with arrays of some shapes. The learning rate is one
-of its arguments, because a schedule changes it at every step; the options are constants in it.
+of its arguments, because a schedule changes it at every step; the options are constants in it, and instances with the
+same ones share what was compiled.
 
 A transformation without a `learning_rate` says in which direction to go. It is then chained with
 `optax.scale_by_learning_rate`, which is how optax makes optimizers of them.
@@ -21,8 +22,9 @@ JAX computes on the CPU here, in 64-bit where the parameters have 64 bits, whate
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, ClassVar, get_args
 
 import attrs
@@ -41,6 +43,42 @@ TRIAL = Parameters.from_arrays({"bias": np.zeros(2), "weight": np.zeros((2, 2))}
 Tree = dict[str, Any]
 
 
+@attrs.frozen
+class _Rule:
+    """A function of optax with its options: what is compiled once for all instances that have the same ones."""
+
+    function: Callable[..., optax.GradientTransformation]
+    options: Mapping[str, Any] = attrs.field(eq=False)
+    _key: Any = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        key: Any = tuple((name, type(value), value) for name, value in self.options.items())
+        try:
+            hash(key)
+        except TypeError:  # an array, say: compiled for this instance alone
+            key = object()
+        object.__setattr__(self, "_key", key)
+
+    def transformation(self, lr: Any) -> optax.GradientTransformation:
+        """Return what optax makes of it."""
+        if LR in inspect.signature(self.function).parameters:
+            return self.function(**{LR: lr}, **self.options)
+        return optax.chain(self.function(**self.options), optax.scale_by_learning_rate(lr))
+
+
+def _step(rule: _Rule, params: Tree, grads: Tree, state: Tree, lr: Any) -> tuple[Tree, Tree]:
+    """Return parameters and state after a step; what is made to learn the shape of the tree is never computed."""
+    transformation = rule.transformation(lr)
+    tree = transformation.init(params)
+    names = _names(tree)
+    before = jax.tree.unflatten(jax.tree.structure(tree), [state[name] for name in names])
+    updates, after = transformation.update(grads, before, params)
+    return optax.apply_updates(params, updates), dict(zip(names, jax.tree.leaves(after), strict=True))
+
+
+_compiled = jax.jit(_step, static_argnums=0)
+
+
 @attrs.define(kw_only=True)
 class OptaxOptimizer(Optimizer):
     """A function of optax; the subclasses that `optimizers` makes have its options as fields.
@@ -51,48 +89,34 @@ class OptaxOptimizer(Optimizer):
 
     function: ClassVar[Callable[..., optax.GradientTransformation]]
 
-    _compiled: Callable[..., tuple[Tree, Tree]] = attrs.field(init=False, repr=False, eq=False)
+    _rule: _Rule = attrs.field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
         """Ask optax whether it takes the options."""
-        self._compiled = jax.jit(self._step)
+        fields = (field for field in attrs.fields(type(self)) if field.init and field.name != "lr")
+        function: Callable[..., optax.GradientTransformation] = type(self).function
+        self._rule = _Rule(function, {field.alias: getattr(self, field.name) for field in fields})
         try:
             state = self.init(TRIAL)
             with _as(TRIAL.dtype):
-                jax.eval_shape(self._step, dict(TRIAL), dict(TRIAL), state, self.lr)
+                jax.eval_shape(partial(_step, self._rule), dict(TRIAL), dict(TRIAL), state, self.lr)
         except Exception as error:
             raise ValueError(" ".join(str(error).split()) or type(error).__name__) from error
 
     def init(self, params: Parameters) -> State:
         """Return what optax begins with, by names such as `0.mu.conv1.weight`."""
         with _as(params.dtype):
-            state = self._transformation(self.lr).init(dict(params))
+            state = self._rule.transformation(self.lr).init(dict(params))
             return {name: np.array(leaf) for name, leaf in zip(_names(state), jax.tree.leaves(state), strict=True)}
 
     def update(self, params: Parameters, grads: Parameters, state: State, step: int) -> None:
         """Let optax take one step."""
         with _as(params.dtype):
-            stepped, after = self._compiled(dict(params), dict(grads), dict(state), self.lr)
+            stepped, after = _compiled(self._rule, dict(params), dict(grads), dict(state), self.lr)
         for name, array in stepped.items():
             np.copyto(params[name], np.asarray(array), casting="no")
         for name, array in after.items():
             np.copyto(state[name], np.asarray(array), casting="no")
-
-    def _step(self, params: Tree, grads: Tree, state: Tree, lr: Any) -> tuple[Tree, Tree]:
-        """Return parameters and state after a step; what is made to learn the shape of the tree is never computed."""
-        transformation = self._transformation(lr)
-        tree = transformation.init(params)
-        names = _names(tree)
-        before = jax.tree.unflatten(jax.tree.structure(tree), [state[name] for name in names])
-        updates, after = transformation.update(grads, before, params)
-        return optax.apply_updates(params, updates), dict(zip(names, jax.tree.leaves(after), strict=True))
-
-    def _transformation(self, lr: Any) -> optax.GradientTransformation:
-        fields = (field for field in attrs.fields(type(self)) if field.init and field.name != "lr")
-        options = {field.alias: getattr(self, field.name) for field in fields}
-        if LR in inspect.signature(self.function).parameters:
-            return self.function(**{LR: lr}, **options)
-        return optax.chain(self.function(**options), optax.scale_by_learning_rate(lr))
 
 
 def optimizers() -> Sequence[type[OptaxOptimizer]]:
