@@ -76,7 +76,7 @@ def outcome(loss: Floats, chance: float | None = None, limit: float = LIMIT) -> 
         return _finding(limit, "undecided", "the loss starts at or below zero, so no ratio can be formed", n)
     (first_low, first_high), (last_low, last_high) = median_interval(first), median_interval(last)
     ratio, interval = end / start, (last_low / max(first_high, chance or 0.0), last_high / min(first_low, start))
-    said = f"the training loss ended at {end:.4g}, {ratio:.3g} times that of a network that knows nothing"
+    said = f"the training loss ended at {end:.4g}, {ratio:.3g} of the untrained"
     if interval[0] > 1:
         return _finding(limit, "fail", f"{said}: above its start", n, ratio, interval, "diverged")
     if ratio >= limit:

@@ -198,7 +198,7 @@ def _lasting(finding: Finding) -> bool:
 def _told(worst: Setback | None) -> str:
     if worst is None:
         return "whether it harmed the loss cannot be said"
-    said = f"of that of a network that knows nothing (at step {worst.step})"
+    said = f"of the untrained (at step {worst.step})"
     if worst.size <= LIMITS.harmless:
         return f"no harm to the loss, which was set back by {max(worst.size, 0.0):.2g} {said}"
     return f"the loss was set back by {worst.size:.2g} {said}"
