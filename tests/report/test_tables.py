@@ -107,7 +107,7 @@ def asked(**changes: Any) -> dict[str, Any]:
 
 
 def test_no_configuration_no_command() -> None:
-    assert command([]) == ""
+    assert command([]) == command([{"program": "somebody's own"}]) == ""
 
 
 def test_defaults_are_left_out_and_axes_are_collected() -> None:

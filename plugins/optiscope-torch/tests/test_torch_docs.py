@@ -30,7 +30,7 @@ def test_the_recording_is_judged_and_reported(tmp_path, monkeypatch, capsys):
         assert main([path for word in words for path in (paths if "*" in word else [word])]) == 0
     assert "stable" in capsys.readouterr().out
     with optiscope.open_run(paths[0]) as run:
-        assert (len(paths), run.status, run.n_steps, run.n_epochs) == (1, "completed", 320, 40)
+        assert (len(paths), run.status, run.n_steps, run.n_epochs) == (1, "completed", 400, 50)
         assert run.epochs["val_loss"][-1] < run.epochs["val_loss"][0]
 
 

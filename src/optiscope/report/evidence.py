@@ -40,11 +40,9 @@ def evidence(entry: Entry) -> Block:
     body += [_run(run, unfolded=run is (entry.cell.shown or runs[0])) for run in runs]
     if configs:
         text = json.dumps(dict(runs[0].config), indent=1, sort_keys=True, default=str)
-        body += [
-            Paragraph("This cell once more:"),
-            Code(command(configs, confidence_of(entry.cell.judged))),
-            Folded(summary="configuration of its first run", body=(Code(text),)),
-        ]
+        if again := command(configs, confidence_of(entry.cell.judged)):
+            body += [Paragraph("This cell once more:"), Code(again)]
+        body.append(Folded(summary="configuration of its first run", body=(Code(text),)))
     title = (row.name, ": ", Verdict(row.verdict))
     return Section(title=title, body=tuple(body), key=entry.key, level=3, label=f"Evidence for {row.name}")
 
@@ -92,11 +90,10 @@ def origin(document: Document, entries: Sequence[Entry]) -> Block:
         (name, version, "trained") for run in runs for name, version in sorted(made_with(run).items())
     )
     body: list[Block] = []
-    if configs:
+    if configs and (again := command(configs, confidence_of(entries[0].cell.judged))):
         several = len({len(entry.cell.runs) for entry in entries}) > 1
         more = ", every cell with as many seeds as the one that has most" if several else ""
-        confidence = confidence_of(entries[0].cell.judged)
-        body += [Paragraph(f"All of it once more{more}:"), Code(command(configs, confidence))]
+        body += [Paragraph(f"All of it once more{more}:"), Code(again)]
     if rows:
         heads = ("name", "version", "what it did")
         body.append(

@@ -158,9 +158,10 @@ def command(configs: Iterable[Document], confidence: float = _DEFAULTS["confiden
 
     Every cell has as many seeds as the one that has most. `confidence` is that of the cells.
 
-    What equals the program's default is left out. Empty where there is no configuration to go by.
+    What equals the program's default is left out. Empty where there is no configuration to go by, as in what somebody's
+    own program recorded.
     """
-    runs = list(configs)
+    runs = [run for run in configs if run.get("optimizer")]
     if not runs:
         return ""
     first = runs[0]

@@ -7,7 +7,8 @@ it held then was not done by this grid, and says nothing about its pace.
 
 The time left follows from the pace of what was done, by `optiscope.sweep.forecast`. A run's own clock, which its file
 holds, knows nothing of the start of workers, or of runs beside it. A run that ended early, because it diverged,
-says that the other seeds of its cell will.
+says that the other seeds of its cell will. What a run costs apart from its steps is the least that one cost: the first
+of a worker pays for the imports of all.
 """
 
 from __future__ import annotations
@@ -178,7 +179,10 @@ class Watch:
                 if step is None:
                     return None
                 steps = min(info.steps, max(seen.step, statistics.fmean(ended))) if ended else info.steps
-                (under_way if seen.step else waiting).append((steps - seen.step) * step + pace.run)
+                if seen.step:
+                    under_way.append((steps - seen.step) * step)
+                else:
+                    waiting.append(steps * step + pace.run)
         return makespan(waiting, self._jobs, under_way)
 
     def _pace(self) -> Pace:
@@ -189,7 +193,7 @@ class Watch:
                 steps.setdefault(kind_of(self._infos[run_id]), []).append(seen.timed)
         return Pace(
             step={kind: sum(took for _, took in timed) / sum(n for n, _ in timed) for kind, timed in steps.items()},
-            run=statistics.fmean(self._overheads) if self._overheads else 0.0,
+            run=min(self._overheads, default=0.0),
             images=any(info.data != "none" for info in self._infos.values()),
         )
 
