@@ -12,7 +12,7 @@ at. `trust.py` says what follows.
 
 Limits are fitted on half of the families and half of the seeds at batch size 50 (`part` is "fit"), and judged on the
 rest: other seeds of the same families ("seeds"), families that were not seen at all ("families"), and another batch
-size ("batch"), at which nothing was trained before the rules were what they are.
+size ("batch"), at which nobody looked before the rules were what they are.
 
 `short` is the verdict on the first `SHORT` steps of the run alone. For early warning a row has the first step at which
 something is known that speaks for a failure, 0 where it never is: `fell` that the loss came below 0.9 of that of a
