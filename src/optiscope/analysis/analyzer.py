@@ -115,7 +115,8 @@ def gradient_norm(run: RunRecord) -> Floats:
 
 def chance_loss(run: RunRecord) -> float | None:
     """Return the loss of guessing, log K, where the outputs of the network are logits of K classes; else None."""
-    outputs = run.config.get("outputs")
-    if run.config.get("output", "logits") != "logits" or not isinstance(outputs, int) or outputs < 2:
+    config = run.config
+    outputs = config.get("outputs")
+    if config.get("output", "logits") != "logits" or not isinstance(outputs, int) or outputs < 2:
         return None
     return math.log(outputs)

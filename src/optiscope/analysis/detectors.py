@@ -60,7 +60,7 @@ NAMES = {"X": "spike", "V": "variance", "D": "level", "P": "period-2"}
 class Test:
     """A statistic, what it is by chance, its effect, and the indices it rests on.
 
-    It matters if the `effect` is as large as `least`. `up` says whether the series rose.
+    It matters if the `effect` is as large as `least`.
     """
 
     __test__ = False  # no test of pytest's
@@ -71,7 +71,6 @@ class Test:
     effect: float
     least: float
     where: StepRange
-    up: bool = True
 
     @property
     def matters(self) -> bool:
@@ -119,8 +118,7 @@ class Detectors:
         most = float(np.max(np.abs(excursion)))
         limit = min(float(np.quantile(chance, 1 - LEVEL / 3)), most)
         far = np.flatnonzero(np.abs(excursion) >= limit)
-        where, up = (int(far[0]), int(far[-1])), bool(np.max(excursion) >= limit)
-        return Test("X", most, chance, most, self.thresholds.least["X"], where, up)
+        return Test("X", most, chance, most, self.thresholds.least["X"], (int(far[0]), int(far[-1])))
 
     @cached_property
     def variance(self) -> Test:
@@ -142,7 +140,7 @@ class Detectors:
         first = self._change + self.size - self._steps.size
         where = (first, min(first + WINDOW, self.size) - 1)
         effect = abs(height) / self.sigma
-        return Test("D", float(self._shift.statistic), chance, effect, self.thresholds.least["D"], where, height > 0)
+        return Test("D", float(self._shift.statistic), chance, effect, self.thresholds.least["D"], where)
 
     @cached_property
     def period_2(self) -> Test:

@@ -48,9 +48,8 @@ class Envelope:
     """The statistics of one series after burn-in; `steps` are the first and last step (from 1) that were used.
 
     `sigma` is 1.4826 MAD(r) in the units of the series, `sigma_interval` its 95 % bootstrap interval. `p_values`
-    belong to X, V and D, in this order, `alarms` are those of them that alarm, and `rising` names those in which the
-    series rose (an alarm of X may fall at one step and rise at another). `trend` is b in a + b log t:
-    what drift there was, reported and not judged.
+    belong to X, V and D, in this order, and `alarms` are those of them that alarm. `trend` is b in a + b log t: what
+    drift there was, reported and not judged.
     """
 
     steps: StepRange
@@ -61,7 +60,6 @@ class Envelope:
     shift: float
     p_values: tuple[float, float, float]
     alarms: tuple[Alarm, ...]
-    rising: tuple[str, ...]
     trend: float
 
 
@@ -136,7 +134,6 @@ def measure(values: Floats, burn: int) -> Envelope | None:
         shift=tests[2].statistic,
         p_values=(tests[0].p_value, tests[1].p_value, tests[2].p_value),
         alarms=tuple(found.alarm(test, LEVEL / 3) for test in tests if test.matters and test.p_value <= LEVEL / 3),
-        rising=tuple(test.name for test in tests if test.up),
         trend=found.trend,
     )
 

@@ -168,11 +168,11 @@ def _rank(finding: Finding) -> int:
 def _worst(run: RunRecord, rough: Sequence[Finding]) -> Setback | None:
     """Return the largest setback of the loss over the steps of the alarms; None where one of them cannot be judged."""
     try:
-        loss = series(run, "loss")
+        loss, chance = series(run, "loss"), chance_loss(run)
     except (OSError, RuntimeError):  # a damaged file: what cannot be read says nothing
         return None
     alarms = [finding.alarms or _whole(finding) for finding in rough]
-    found = [setback(loss, alarm.steps, chance_loss(run)) for each in alarms for alarm in each]
+    found = [setback(loss, alarm.steps, chance) for each in alarms for alarm in each]
     sizes = [one for one in found if one is not None]
     worst = max(sizes, key=lambda one: one.size, default=None)
     if worst is None or worst.size >= HARMFUL or (all(alarms) and len(sizes) == len(found)):
