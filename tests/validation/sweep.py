@@ -2,6 +2,7 @@
 
     uv run --group oracle python tests/validation/sweep.py run OUT [--jobs N]    train; goes on where it was stopped
     uv run --group oracle python tests/validation/sweep.py read OUT TABLE.csv    one row a run
+    uv run --group oracle python tests/validation/sweep.py all OUT TABLE.csv     both, and what follows from the table
 
 `small-cnn` learns the synthetic set with every optimizer of `FAMILIES`, at learning rates from far below to far above
 the one where it begins to fail. A row has two kinds of columns. **Truth** comes from the loss on a fixed subset of the
@@ -27,6 +28,7 @@ import argparse
 import csv
 import itertools
 import json
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -214,21 +216,25 @@ def rows(out: Path) -> Iterator[dict[str, Any]]:
 
 
 def main() -> None:
-    """Train, or read."""
+    """Train, read, or do both and print every table."""
     parser = argparse.ArgumentParser(description="a sweep of CNN runs across divergence")
-    parser.add_argument("do", choices=("run", "read"))
+    parser.add_argument("do", choices=("run", "read", "all"))
     parser.add_argument("out", type=Path)
     parser.add_argument("table", type=Path, nargs="?")
     parser.add_argument("--jobs", type=int)
     options = parser.parse_args()
-    if options.do == "run":
+    if options.do != "run" and options.table is None:
+        parser.error(f"'{options.do}' needs a table to write: name a CSV file after the folder")
+    if options.do != "read":
         run(options.out, options.jobs)
-        return
-    found = list(rows(options.out))
-    with options.table.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(found[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(found)
+    if options.do != "run":
+        found = list(rows(options.out))
+        with options.table.open("w", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(found[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(found)
+    for script in ("limits.py", "trust.py", "early.py") if options.do == "all" else ():
+        subprocess.run([sys.executable, Path(__file__).with_name(script), options.table], check=True)
 
 
 if __name__ == "__main__":
