@@ -38,6 +38,9 @@ def test_what_somebody_elses_code_raised_is_told_with_its_place():
     assert errors.told(raised.value) == f"KeyError: 'nope' (test_errors.py, line {line})"
     assert errors.told(errors.UsageError("a sentence")) == "a sentence"
     assert errors.told(ValueError("two\nlines")) == "ValueError: two lines"
+    assert errors.told(ValueError("a\0b \ud800 \u00e9")) == r"ValueError: a\0b \ud800 \u00e9".replace(
+        r"\u00e9", "\u00e9"
+    )
 
 
 def test_the_place_is_that_in_the_code_of_a_package_and_not_in_pythons_own(tmp_path, monkeypatch):

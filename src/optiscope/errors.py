@@ -63,7 +63,12 @@ def told(error: BaseException) -> str:
     if places:
         file, line = Path(places[-1][0]), places[-1][1]
         where = f" ({file.parent.name + '/' if file.name == '__init__.py' else ''}{file.name}, line {line})"
-    return " ".join(f"{type(error).__name__}: {what}{where}".split())
+    return storable(" ".join(f"{type(error).__name__}: {what}{where}".split()))
+
+
+def storable(text: str) -> str:
+    """Return `text` with escapes in the place of what no UTF-8 file can hold, NUL and lone surrogates."""
+    return text.replace("\0", r"\0").encode(errors="backslashreplace").decode()
 
 
 def _places(error: BaseException) -> list[tuple[str, int | None]]:

@@ -145,6 +145,8 @@ def test_histogram_bins_cover_every_number_once():
         ("r", [Signal("a/b")], "a/b"),
         ("r/s", [Signal("a")], "r/s"),
         ("r", [Signal("a"), Signal("a", (2,))], "declared twice"),
+        ("r", [Signal("a", long_name="of a\0")], r"text 'of a\\x00'"),
+        ("r", [Signal("a", units="\ud800")], r"text '\\ud800'"),
         ("r", [Signal("a", (0,))], r"shape \(0,\)"),
         ("r", [Signal("a", (2, 3), dims=("x",))], "1 dims"),
         ("r", [Signal("a", (4,), dims=("param",))], "'param' has 3 entries"),

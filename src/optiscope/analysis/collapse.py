@@ -51,6 +51,8 @@ def collapse(iqr: Floats, loss: Floats) -> Finding:
     tenth = last_tenth(n)
     if not (np.isfinite(iqr).all() and np.isfinite(loss[-tenth:]).all()):
         return _finding("undecided", "the spread of the logits is not finite throughout", n)
+    if iqr.min() < 0:
+        return _finding("undecided", "the spread of the logits is negative, which no spread is", n)
     left, levels = remains(iqr), running_median(iqr, WINDOW)
     said = f"the spread of the logits (IQR) ends at {np.median(iqr[-tenth:]):.3g}, after at most {levels.max():.3g}"
     if left > LIMITS.collapse:
@@ -68,13 +70,13 @@ def collapse(iqr: Floats, loss: Floats) -> Finding:
 
 
 def remains(iqr: Floats) -> float:
-    """Return c, what is left of the spread at the end, in logits, from the IQR of the logits, [T], finite."""
+    """Return c, what is left of the spread at the end, in logits, from the IQR of the logits, [T], finite and >= 0."""
     end = np.asarray(np.median(iqr[-last_tenth(iqr.size) :]))
     return float(_left(end, running_median(iqr, WINDOW).max()))
 
 
 def steepest(iqr: Floats) -> float:
-    """Return the largest fall within ten steps of the log spread, from the IQR of the logits, [T], finite.
+    """Return the largest fall within ten steps of the log spread, from the IQR of the logits, [T], finite and >= 0.
 
     Infinite where the spread vanishes, as it does when all units die in one step or never lived.
     """

@@ -30,13 +30,14 @@ FIRST = 50
 """Steps of the beginning that are looked at: there the pilot's runs were told apart."""
 
 
+@np.errstate(over="ignore", invalid="ignore")  # beyond the largest float a step is infinite
 def steps_in_softmax(logits: npt.NDArray[np.floating], steps: npt.NDArray[np.integer]) -> Floats:
     """Return r per step between one row of `logits`, [n, P, K] at `steps` [n], and the next: [n - 1].
 
     It is r itself between neighbouring steps, and a lower bound of the typical step where there are more between.
     """
     moved = np.diff(np.asarray(logits, dtype=np.float64), axis=0)
-    spread = np.median(np.ptp(moved, axis=2), axis=1) / math.pi
+    spread = np.median(np.nan_to_num(np.ptp(moved, axis=2), nan=np.inf, posinf=np.inf), axis=1) / math.pi
     return np.asarray(spread / np.diff(steps))
 
 

@@ -7,20 +7,20 @@ full disk is an OSError at one known place instead of a crash inside the library
               leave half-changed, because its metadata never changes again. `offsets` says where rows go.
     finished  cut to the committed rows, in chunks of about 256 kB, gzip 4 + shuffle + fletcher32.
 
-`content_digest` is what `verify` compares: fletcher32 guards the chunks only, not names, attributes or strings.
+Attributes are most of the work, so they go through HDF5's own calls; `optiscope.storage.content` has their digest.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
+from optiscope.storage import content
 from optiscope.storage.schema import GROUP_ATTRIBUTES, Dataset
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 LIVE = ("earliest", "v110")
 FINISHED = ("v110", "v110")
 CHUNK_BYTES = 256 * 1024
-DIGEST = "content_sha256"
-_REFERENCES = {"DIMENSION_LIST", "REFERENCE_LIST"}
 
 
 @attrs.frozen
@@ -57,8 +55,7 @@ def build_finished(
     """Return the image of a finished run file: `values` by path, and those of the datasets that never change."""
     with _memory_file(FINISHED) as file:
         made = {d.path: _create_finished(file, d, values.get(d.path, d.values)) for d in datasets}
-        _describe(file, datasets, made, root)
-        file.attrs[DIGEST] = content_digest(file)
+        _describe(file, datasets, made, {**root, content.DIGEST: content.digest_meant(datasets, root, values)})
         file.flush()
         image: bytes = file.id.get_file_image()
         return image
@@ -83,24 +80,6 @@ def build_table(
         file.flush()
         found: bytes = file.id.get_file_image()
         return found
-
-
-def content_digest(file: h5py.File) -> str:
-    """Return the SHA-256, in hex, of all names, attributes and data of a file, except of the attribute that holds it.
-
-    Independent of addresses, chunks, compression and order of writing: references to scales count by name.
-    """
-    digest = hashlib.sha256()
-    for name in sorted(_names(file)):
-        item = file[name]
-        digest.update(f"{name}\0".encode())
-        for key in sorted(item.attrs):
-            if (name, key) != ("/", DIGEST):
-                digest.update(f"@{key}\0".encode())
-                _update(digest, _dereferenced(file, item.attrs[key]) if key in _REFERENCES else item.attrs[key])
-        if hasattr(item, "shape"):
-            _update(digest, item[()])
-    return digest.hexdigest()
 
 
 def _memory_file(libver: tuple[str, str]) -> h5py.File:
@@ -149,52 +128,42 @@ def _describe(
     file: h5py.File, datasets: tuple[Dataset, ...], made: Mapping[str, h5py.Dataset], root: Mapping[str, Any]
 ) -> None:
     """Write every attribute, and tie each axis to its scale; `made` has what was created, by path."""
+    from h5py import h5ds
+
+    put = _putter()
     for dataset in datasets:
         item = made[dataset.path]
-        item.attrs["units"] = dataset.units
-        item.attrs["long_name"] = dataset.long_name
-        for name, value in dataset.attributes.items():
-            item.attrs[name] = value
+        put(item.id, {"units": dataset.units, "long_name": dataset.long_name, **dataset.attributes})
         if dataset.is_scale:
-            item.make_scale(dataset.path.rpartition("/")[2])
+            item.make_scale(content.name_of(dataset))
             continue
         for axis, scale in enumerate(dataset.scales):
-            item.dims[axis].attach_scale(made[scale])
+            h5ds.attach_scale(item.id, made[scale].id, axis)
     for group, attributes in GROUP_ATTRIBUTES.items():
-        file[group].attrs.update(attributes)
-    file.attrs.update(root)
+        put(file[group].id, attributes)
+    put(file["/"].id, root)
+
+
+def _putter() -> Callable[[Any, Mapping[str, Any]], None]:
+    """Return what writes attributes, which all are new, to an object of HDF5."""
+    from h5py import h5a, h5s, h5t, string_dtype
+
+    text, scalar = string_dtype(), h5s.create(h5s.SCALAR)
+    text_type = h5t.py_create(text, logical=True)
+
+    def put(item: Any, attributes: Mapping[str, Any]) -> None:
+        for name, value in attributes.items():
+            if isinstance(value, str):
+                h5a.create(item, name.encode(), text_type, scalar).write(np.array(value, text))
+            else:
+                array = np.asarray(value)
+                space = h5s.create_simple(array.shape) if array.shape else scalar
+                h5a.create(item, name.encode(), h5t.py_create(array.dtype, logical=True), space).write(array)
+
+    return put
 
 
 def _chunks(data: npt.NDArray[Any]) -> tuple[int, ...]:
     """Return a chunk of whole rows of about `CHUNK_BYTES`, at least one row."""
     row = max(1, math.prod(data.shape[1:]) * data.itemsize)
     return (min(len(data), max(1, CHUNK_BYTES // row)), *data.shape[1:])
-
-
-def _names(file: h5py.File) -> Iterator[str]:
-    names = ["/"]
-    file.visit(lambda name: names.append(f"/{name}"))
-    return iter(names)
-
-
-def _update(digest: Any, value: Any) -> None:
-    array = np.asarray(value)
-    digest.update(f"{array.dtype.kind}{array.dtype.itemsize}{array.shape}\0".encode())
-    if array.dtype.kind in "OSU":
-        for item in array.ravel():
-            text = item if isinstance(item, bytes) else str(item).encode()
-            digest.update(b"%d:" % len(text) + text)
-    else:
-        digest.update(np.ascontiguousarray(array).tobytes())
-
-
-def _dereferenced(file: h5py.File, value: Any) -> str:
-    """Return references to other datasets as their names: the addresses differ from file to file."""
-    from h5py import h5r
-
-    def name(reference: Any) -> str:
-        return str(h5r.get_name(reference, file.id).decode())
-
-    if value.dtype.names:
-        return ";".join(sorted(f"{name(entry[0])},{entry[1]}" for entry in value))
-    return ";".join(",".join(map(name, axis)) for axis in value)

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from optiscope.errors import FileError, UsageError
-from optiscope.storage import checkpoint, files, guard, image, schema
+from optiscope.storage import checkpoint, content, files, guard, image, schema
 from optiscope.storage.reader import check_ours, check_there, counts, every_of, open_h5
 from optiscope.whole import telling
 
@@ -84,10 +84,10 @@ Salvaged = tuple[Recovery, tuple[schema.Dataset, ...], dict[str, Any], dict[str,
 def _salvage(path: Path, in_place: bool) -> Salvaged:
     """Return what can be read: what was found, and what `image.build_finished` takes."""
     with guard.reading(path), open_h5(path) as file:
-        root = {name: value for name, value in file.attrs.items() if name != image.DIGEST}
+        root = {name: value for name, value in file.attrs.items() if name != content.DIGEST}
         check_ours(path, {name: getattr(value, "tolist", lambda v=value: v)() for name, value in root.items()}, file)
         n_steps, n_epochs, status, commits = counts(file, path)
-        live = image.DIGEST not in file.attrs
+        live = content.DIGEST not in file.attrs
         lost: list[str] = []
         datasets: list[schema.Dataset] = []
         values: dict[str, npt.NDArray[Any]] = {}
@@ -99,7 +99,7 @@ def _salvage(path: Path, in_place: bool) -> Salvaged:
         saved = {d.path for d in datasets}
         if schema.RUN_STATE not in saved or not any(name.startswith("/step/") for name in saved):
             raise FileError(f"of {path} nothing can be saved: make the run again")
-        if not live and not lost and _tried(lambda: image.content_digest(file)) == file.attrs[image.DIGEST]:
+        if not live and not lost and _tried(lambda: content.digest_read(file)) == file.attrs[content.DIGEST]:
             raise UsageError(f"{path} is whole: there is nothing to recover")
     if in_place and (lost or not live):
         raise UsageError(f"{path} is damaged, and a damaged file is not replaced: say with --to where to save the rest")

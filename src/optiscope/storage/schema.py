@@ -27,7 +27,7 @@ from typing import Any, Literal
 import attrs
 import numpy as np
 
-from optiscope.errors import PluginError
+from optiscope.errors import PluginError, storable
 from optiscope.records import RunInfo, Signal, Status, observers, thinned
 
 SCHEMA_VERSION = 1
@@ -353,6 +353,9 @@ def _check(signal: Signal, what: str, names: list[str]) -> None:
         raise PluginError(f"{what}: the type {signal.dtype!r} cannot be stored: use one of {', '.join(DTYPES)}")
     if not all(isinstance(length, int) and length >= 1 for length in signal.shape):
         raise PluginError(f"{what}: the shape {signal.shape} cannot be stored: lengths must be whole numbers >= 1")
+    for text in (signal.name, *signal.dims, signal.units, signal.long_name):
+        if text != storable(text):
+            raise PluginError(f"{what}: the text {text!r} cannot be stored: leave out what is no character of UTF-8")
     if signal.dims and len(signal.dims) != len(signal.shape):
         raise PluginError(f"{what}: {len(signal.dims)} dims for the shape {signal.shape}: name each axis, or none")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import attrs
 
 from optiscope.errors import FileError
-from optiscope.storage import guard, image
+from optiscope.storage import content, guard
 from optiscope.storage.reader import open_run
 
 
@@ -27,13 +27,13 @@ def verify(path: str | os.PathLike[str]) -> Verification:
     FileError where the file cannot be opened as a run at all.
     """
     with open_run(path) as run:
-        stored = run.attrs.get(image.DIGEST)
+        stored = run.attrs.get(content.DIGEST)
         if stored is None:
             return Verification(path=run.path, intact=None, why="the run has not ended: nothing to compare with")
         try:
             with guard.reading(run.path):
                 guard.check_all(run.h5, run.path)
-                found = image.content_digest(run.h5)
+                found = content.digest_read(run.h5)
         except FileError as error:
             return Verification(path=run.path, intact=False, why=f"a part cannot be read: {error.__cause__ or error}")
     if found != stored:
