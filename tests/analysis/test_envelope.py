@@ -253,6 +253,7 @@ SERIES = arrays.arrays(
 @example(one=np.resize([1.7e308, 5e-324], 300), other=-np.ones(300), epoch=1)
 @example(one=np.resize([0.0, 0.0, 0.0, -1.0, -1.0, -1.0, -1.0], 300), other=np.zeros(300), epoch=1)
 @example(one=np.resize([1.7e308, -1.7e308], 300), other=np.ones(300), epoch=1)
+@example(one=np.full(60, 5e-324), other=np.ones(60), epoch=1)
 @settings(max_examples=60, deadline=None)
 @given(one=SERIES, other=SERIES, epoch=st.integers(1, 100))
 def test_no_series_makes_a_rule_raise_and_every_finding_is_one_sentence(one, other, epoch):

@@ -1,5 +1,7 @@
 """The BLAS: one thread during a run, and its name in what a run says of itself."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -51,13 +53,13 @@ def test_of_several_libraries_numpys_is_named(monkeypatch):
     numpys = {**other, "internal_api": "openblas"}
     openmp = {"user_api": "openmp", "internal_api": "openmp", "version": None, "num_threads": 8, "filepath": ""}
     numpys["filepath"] = str(np.__file__).replace("/__init__.py", ".libs/libopenblas.so")
-    monkeypatch.setattr(blas, "threadpool_info", lambda: [openmp, other, numpys])
+    monkeypatch.setattr(blas, "_libraries", lambda: SimpleNamespace(info=lambda: [openmp, other, numpys]))
     assert blas.in_use() == {"name": "openblas", "version": "2025", "architecture": "", "threads": 8}
-    monkeypatch.setattr(blas, "threadpool_info", lambda: [openmp, other])
+    monkeypatch.setattr(blas, "_libraries", lambda: SimpleNamespace(info=lambda: [openmp, other]))
     assert blas.in_use()["name"] == "mkl"
 
 
 def test_a_library_that_cannot_be_asked_has_the_name_that_numpy_knows(monkeypatch):
-    monkeypatch.setattr(blas, "threadpool_info", list)
+    monkeypatch.setattr(blas, "_libraries", lambda: SimpleNamespace(info=list))
     assert blas.in_use().keys() == {"name", "version"}
     assert blas.in_use()["name"] == np.show_config(mode="dicts")["Build Dependencies"]["blas"]["name"]

@@ -170,7 +170,7 @@ def _kind(excess: Floats, levels: Floats, slope: _Slope, grad_norm: Floats, nois
 
 def _arrived(excess: Floats, levels: Floats) -> bool:
     """Say whether the run stays at the precision of its numbers, or came down to it without a rise on its way."""
-    floor = math.log(PRECISION * float(np.max(excess)))
+    floor = math.log(PRECISION) + math.log(float(np.max(excess)))  # the product may be too small for a float
     late, above = levels[BLOCKS // 2 :], np.maximum(levels, floor)
     stays = np.max(late) <= floor and np.ptp(late) <= 2 * BAND
     came = levels[0] > floor >= levels[-1] and np.max(np.diff(above)) <= LEAST_CHANGE

@@ -7,11 +7,12 @@ cores of a machine could not be repeated on another.
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_info, threadpool_limits
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
 
 def one_thread() -> threadpool_limits:
@@ -23,12 +24,18 @@ def one_thread() -> threadpool_limits:
     return threadpool_limits(limits=1, user_api="blas")
 
 
+@functools.cache
+def _libraries() -> ThreadpoolController:
+    """Return what was loaded when this was first called, NumPy's among them; looking for them takes long."""
+    return ThreadpoolController()
+
+
 def in_use() -> dict[str, str | int]:
     """Return `name`, `version`, `architecture` (of the code that runs, "Haswell" say) and `threads` of NumPy's BLAS.
 
     Where threadpoolctl does not know the library, the name and version that NumPy was built with, and nothing else.
     """
-    loaded = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    loaded = [library for library in _libraries().info() if library["user_api"] == "blas"]
     if not loaded:
         built: Any = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
         return {"name": str(built.get("name", "")), "version": str(built.get("version", ""))}

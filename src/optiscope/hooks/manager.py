@@ -101,6 +101,7 @@ class PluginHost:
         self._pieces: dict[str, dict[str, Piece]] = {kind: {} for kind in KINDS}
         self._loaded: dict[tuple[str, str], dict[str, Piece]] = {}
         self._packages: dict[str, tuple[str, ...]] = {}
+        self._versions: dict[str, dict[str, str]] = {}
         self._clash = ""
 
     @property
@@ -154,8 +155,11 @@ class PluginHost:
 
     def versions(self, pieces: Iterable[tuple[str, str]]) -> dict[str, str]:
         """Return name -> version of the packages that `pieces`, a kind and a name each, come with and run on."""
-        plugins = {piece.plugin for kind, name in pieces if (piece := self.find(kind, name))}
-        return packages.versions(name for plugin in plugins for name in self._packages.get(plugin, ()))
+        plugins = sorted({piece.plugin for kind, name in pieces if (piece := self.find(kind, name))})
+        for plugin in plugins:
+            if plugin not in self._versions:
+                self._versions[plugin] = packages.versions(self._packages.get(plugin, ()))
+        return {name: version for plugin in plugins for name, version in self._versions[plugin].items()}
 
     def notify(self, hook: str, spent: Callable[[str, float], None] | None = None, /, **arguments: Any) -> None:
         """Call a lifecycle hook; what a plugin raises becomes a PluginError that names it.

@@ -93,6 +93,7 @@ class Run:
 
     def _open(self) -> None:
         self._series: dict[str, npt.NDArray[Any]] = {}
+        self._datasets: dict[str, h5py.Dataset | None] = {}
         self._names: dict[tuple[str, bool], list[str]] = {}
         self.h5 = open_h5(self.path)
         try:
@@ -239,7 +240,7 @@ class Run:
 
     def _read(self, name: str) -> npt.NDArray[Any] | None:
         with guard.reading(self.path):
-            dataset = guard.dataset(self.h5, self.path, name)
+            dataset = self._dataset(name)
             if dataset is None:
                 return None
             rows, every = dataset.asstr() if dataset.dtype.kind == "O" else dataset, every_of(dataset)
@@ -253,7 +254,13 @@ class Run:
     def has(self, name: str) -> bool:
         """Say whether there is a dataset at a path of the file; none of it is read."""
         with guard.reading(self.path):
-            return guard.dataset(self.h5, self.path, name) is not None
+            return self._dataset(name) is not None
+
+    def _dataset(self, name: str) -> h5py.Dataset | None:
+        """Return the dataset at a path; what a file consists of never changes, so each is looked for once."""
+        if name not in self._datasets:
+            self._datasets[name] = guard.dataset(self.h5, self.path, name)
+        return self._datasets[name]
 
     def names(self, group: str, groups: bool = False) -> list[str]:
         """Return the names of the datasets of a group, or those of the groups in it; none if it is not there."""

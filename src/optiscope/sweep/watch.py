@@ -26,7 +26,8 @@ from optiscope.engine import Prepared
 from optiscope.errors import OptiscopeError
 from optiscope.labels.names import names_of
 from optiscope.records import RunInfo, RunResult
-from optiscope.storage import open_run
+from optiscope.storage import guard
+from optiscope.storage.reader import STATUSES, counts, open_h5
 from optiscope.sweep.forecast import Kind, Pace, kind_of, makespan
 from optiscope.sweep.grid import cell_of
 from optiscope.sweep.progress import CellProgress, CellStatus, GridProgress
@@ -133,21 +134,22 @@ class Watch:
         if identity is None or identity == self._stale[run_id]:
             return before
         try:
-            with open_run(path) as run:
-                steps, clock = run.n_steps, run.h5["step/wall_time"]
+            with guard.reading(path), open_h5(path) as file:
+                steps, _, code, _ = counts(file, path)
+                clock, loss, signal = (file[f"step/{name}"] for name in ("wall_time", "loss", "logits_q05"))
                 last = float(clock[steps - 1]) if steps else 0.0
                 since = before.since
                 if steps and since == (0, 0.0):
                     since = (steps, last) if self._taken_up(run_id) else (1, float(clock[0]))
                 return Glimpse(
-                    status=run.status,
+                    status=STATUSES[code],
                     step=steps,
                     clock=last,
                     since=since,
-                    loss=float(run.h5["step/loss"][steps - 1]) if steps else None,
-                    signal=tuple(map(float, run.h5["step/logits_q05"][max(0, steps - TAIL) : steps])),
+                    loss=float(loss[steps - 1]) if steps else None,
+                    signal=tuple(map(float, signal[max(0, steps - TAIL) : steps])),
                 )
-        except (OptiscopeError, OSError):
+        except OptiscopeError:
             return before
 
     def _identity(self, run_id: str) -> tuple[int, int] | None:
