@@ -1,10 +1,11 @@
 """The figures of the documentation, drawn when it is built, from measurements that stand in docs/measured.
 
-    python docs/figures.py OUT docs/measured/NAME.csv      take a measurement out of a characterization's folder
+    python docs/figures.py OUT docs/measured/NAME.csv      take a measurement out of a folder
 
-A measurement of learning is one CSV file: a row for every tenth step of every run (the mean loss and accuracy of these
-ten batches, dropout on), and in the rows that end an epoch what was measured after it (dropout off). `sweep.csv` comes
-from tests/validation/sweep.py, and what is drawn of it from trust.py beside that.
+A measurement of learning, of a characterization, is one CSV file: a row for every tenth step of every run (the mean
+loss and accuracy of these ten batches, dropout on), and in the rows that end an epoch what was measured after it
+(dropout off). That of `optiscope reproduce paper` has every tenth step of the signal of every run, with its verdict.
+`sweep.csv` comes from tests/validation/sweep.py, and what is drawn of it from trust.py beside that.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import numpy as np
 
 EVERY = 10
 COLUMNS = ("seed", "step", "loss", "accuracy", "seconds", "epoch", "train_loss", "val_loss", "val_accuracy")
+SIGNAL_COLUMNS = ("part", "optimizer", "lr", "batch_size", "seed", "verdict", "step", "q05")
+COLORS = {"stable": ("C0", "-"), "undecided": ("0.45", "--"), "unstable": ("C3", "-")}
 HERE = Path(__file__).parent
 
 AUTHOR = {
@@ -48,6 +51,26 @@ def collect(out: Path) -> list[dict[str, Any]]:
                         name: f"{epochs[name][ends[end]]:.4f}" for name in ("train_loss", "val_loss", "val_accuracy")
                     }
                 rows.append(row)
+    return rows
+
+
+def collect_signals(out: Path) -> list[dict[str, Any]]:
+    """Return the rows of a reproduction's measurement from its parts in `out`."""
+    import optiscope
+    from optiscope.labels import read_document
+
+    rows = []
+    for part in sorted(path.parent for path in out.glob("*/characterization.json")):
+        for cell in read_document(part)["cells"]:
+            for judged in cell["runs"]:
+                with optiscope.open_run(part / judged["path"]) as run:
+                    signal = run.steps["logits_q05"]
+                same = {"part": part.name} | {name: cell[name] for name in ("optimizer", "lr", "batch_size")}
+                same |= {"seed": judged["seed"], "verdict": judged["verdict"]}
+                rows += [
+                    {**same, "step": step, "q05": f"{signal[step - 1]:.4g}"}
+                    for step in range(1, len(signal) + 1, EVERY)
+                ]
     return rows
 
 
@@ -130,18 +153,59 @@ def draw_trust(measured: Path, figure: Path) -> None:
     sheet.savefig(figure)
 
 
+def draw_signals(measured: Path, figure: Path) -> None:
+    """Draw the paper's Figure 6: for gradients that are summed, a panel a cell, its runs coloured by their verdict."""
+    from matplotlib.figure import Figure
+
+    with measured.open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["part"].endswith("-sum")]
+    settings = list(dict.fromkeys((row["part"], row["optimizer"], row["lr"]) for row in rows))
+    settings.sort(key=lambda setting: ("sgd-sum", "adam-sum", "others-sum").index(setting[0]))
+    sizes = sorted({int(row["batch_size"]) for row in rows})
+    sheet = Figure(figsize=(9, 1.25 * len(settings)), layout="constrained")
+    grid = sheet.subplots(len(settings), len(sizes), sharex=True, sharey="row", squeeze=False)
+    for axes, (part, optimizer, lr) in zip(grid, settings, strict=True):
+        axes[0].set_ylabel(f"{optimizer}\nlr {lr}", fontsize=8)
+        ends = []
+        for axis, size in zip(axes, sizes, strict=True):
+            axis.grid(alpha=0.3)
+            axis.tick_params(labelsize=7)
+            cell = [
+                r
+                for r in rows
+                if (r["part"], r["optimizer"], r["lr"], int(r["batch_size"])) == (part, optimizer, lr, size)
+            ]
+            for seed in sorted({row["seed"] for row in cell}):
+                run = [row for row in cell if row["seed"] == seed]
+                steps, signal = (np.array([float(row[name]) for row in run]) for name in ("step", "q05"))
+                color, style = COLORS[run[0]["verdict"]]
+                axis.plot(steps, signal, style, color=color, linewidth=1)
+                axis.plot(steps[-1:], signal[-1:], "x" if steps[-1] < 380 else "", color=color)
+                ends += signal[np.isfinite(signal)].tolist()
+        low, high = np.quantile(ends, (0.01, 1.0))
+        axes[0].set_ylim(low - 0.3 * (high - low), high + 0.2 * (high - low))
+    for axis, size in zip(grid[0], sizes, strict=True):
+        axis.set_title(f"batch {size}", fontsize=9)
+    for axis in grid[-1]:
+        axis.set_xlabel("step", fontsize=8)
+    figure.parent.mkdir(exist_ok=True)
+    sheet.savefig(figure)
+
+
 def draw_all() -> None:
     """Draw every figure that a page shows, into docs/_figures."""
     draw_learning(HERE / "measured" / "cifar10-adam-sum.csv", HERE / "_figures" / "cifar10-adam-sum.svg")
+    draw_signals(HERE / "measured" / "reproduction.csv", HERE / "_figures" / "reproduction.svg")
     draw_trust(HERE / "measured" / "sweep.csv", HERE / "_figures" / "trust.svg")
 
 
 def main(out: str, measured: str) -> None:
-    """Write the measurement of the characterization in `out`."""
+    """Write the measurement of the characterization, or of the reproduction, in `out`."""
+    of_signals = (Path(out) / "reproduction.json").exists()
     with Path(measured).open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
+        writer = csv.DictWriter(file, SIGNAL_COLUMNS if of_signals else COLUMNS)
         writer.writeheader()
-        writer.writerows(collect(Path(out)))
+        writer.writerows((collect_signals if of_signals else collect)(Path(out)))
 
 
 if __name__ == "__main__":

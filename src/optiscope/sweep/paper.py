@@ -7,8 +7,8 @@ Each part is a characterization in a folder of its own, so that it can be labell
     OUT/others-sum, OUT/others-mean   NAG, RMSProp and AdaGrad: the paper calls its method independent of the optimizer
 
 Both reductions, because the author's program sums gradients over a batch where most libraries average. The learning
-rates under "mean" are those under "sum" times 100, the author's batch size, and successive ones differ by a factor of
-2, as do three of the paper's batch sizes: so lines of equal B x lr lead through the scan.
+rates of SGD and NAG under "mean" are those under "sum" times 100, the author's batch size. SGD's successive ones differ
+by a factor of 2, as do three of the paper's batch sizes: so lines of equal B x lr lead through the scan.
 """
 
 from __future__ import annotations
@@ -28,7 +28,11 @@ from optiscope.sweep.run import characterize
 Reduction = Literal["sum", "mean"]
 REDUCTIONS: tuple[Reduction, ...] = ("sum", "mean")
 AUTHORS_BATCH = 100
-OTHERS = ("nag", "rmsprop", "adagrad")
+OTHERS: Mapping[Reduction, tuple[str, ...]] = {
+    "sum": ("nag(lr=0.0001)", "rmsprop", "adagrad"),
+    "mean": ("nag", "rmsprop", "adagrad"),
+}
+"""At learning rates of their own. Of these, NAG alone moves farther where the gradient is longer."""
 
 
 @attrs.frozen(kw_only=True)
@@ -56,7 +60,7 @@ SCALES: Mapping[str, Scale] = {
             "400 steps a run, 2 to 8 epochs of the first 10,000 images, where the author's program makes 40 of 50,000",
             "two seeds: no cell can be decided by them, since it takes four that agree",
             "three learning rates of SGD, a factor of 4 in all",
-            "NAG, RMSProp and AdaGrad with one seed, their own learning rates and gradients that are summed",
+            "NAG, RMSProp and AdaGrad with one seed, a learning rate each, and gradients that are summed",
         ),
     ),
     "full": Scale(
@@ -105,7 +109,7 @@ def parts(scale: str, data: str, model: str = "paper-cnn", **common: Any) -> tup
         found.append(part("sgd", reduction, ("sgd",), size.seeds, lrs=lrs))
         found.append(part("adam", reduction, ("adam", "adam-inside"), size.seeds))
         if reduction in size.reductions_of_others:
-            found.append(part("others", reduction, OTHERS, size.seeds_of_others))
+            found.append(part("others", reduction, OTHERS[reduction], size.seeds_of_others))
     return tuple(found)
 
 
