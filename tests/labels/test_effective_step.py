@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from optiscope.labels.effective_step import Point, effective_step
+from optiscope.labels.effective_step import Exponent, Point, boundary_exponent, effective_step
 
 SIZES, LRS = (50, 100, 150, 200), (0.001, 0.002, 0.004)
 
@@ -46,3 +46,45 @@ def test_what_cannot_be_compared_is_none():
 def test_the_same_runs_give_the_same_numbers():
     runs = points(lambda size, lr: np.log(size * lr))
     assert effective_step(runs) == effective_step(runs)
+
+
+def verdicts(k, seeds=4, width=0.15, rng=None):
+    """Runs that are unstable beyond lr (B / 100)^k = 0.0021, with chance around it."""
+    rng = rng or np.random.default_rng(5)
+    found = []
+    for size, lr, _ in itertools.product(SIZES, LRS, range(seeds)):
+        p = 1 / (1 + np.exp(-np.log(lr * (size / 100) ** k / 0.0021) / width))
+        found.append((size, lr, "unstable" if rng.random() < p else "stable"))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("k", "says"), [(1.0, "effective step"), (0.5, "partly"), (0.0, "no effect"), (1.6, "more than the step")]
+)
+def test_the_exponent_that_verdicts_were_made_with_is_found(k, says):
+    found = boundary_exponent(verdicts(k, seeds=20))
+    assert found.says == says
+    assert found.low < k < found.high
+    assert found.high - found.low < 0.8
+    assert (found.odds > 1) == (k > 0.5) or k == 0.5
+
+
+def test_the_interval_holds_the_exponent_as_often_as_it_says():
+    rng, held = np.random.default_rng(8), []
+    for _ in range(20):
+        k = rng.uniform(0, 1.5)
+        found = boundary_exponent(verdicts(k, rng=rng))
+        held.append(found.low <= k <= found.high)
+    assert np.mean(held) >= 0.85
+
+
+def test_verdicts_of_one_kind_tell_nothing_of_a_boundary():
+    assert boundary_exponent([(50, 0.1, "stable"), (100, 0.1, "undecided")]) == Exponent()
+    assert boundary_exponent([(50, 0.1, "stable"), (50, 0.2, "unstable")]) == Exponent()  # one batch size
+    assert boundary_exponent([]).says == "undecided"
+
+
+def test_ratios_that_may_be_infinite_have_an_interval_without_nan():
+    """As where seeds agree, and some draws of cells have nothing at equal lr to compare with."""
+    found = effective_step([Point(size, lr, float(size * lr > 0.15)) for size in SIZES for lr in LRS])
+    assert not np.isnan(found.share_interval).any()

@@ -15,6 +15,9 @@ from optiscope.report import write_report
 AGREEMENT = {"claim": "c", "claimed": 8, "measured": 2, "mean": 0.61, "low": 0.4, "high": 0.8, "chance": 0.5}
 SETTING = {"reduction": "sum", "lr": 0.01, "epsilon": "outside the root", "agreements": [AGREEMENT] * 4}
 
+STEP = {"seeds": 0.1234, "along": None, "across": 0.5678, "says": "undecided"}
+DOCUMENT = {"settings": [SETTING], "effective_step": {"loss": STEP}, "boundary": {"told": "k = 0.52."}}
+
 
 @pytest.fixture(scope="module")
 def reproduced(tmp_path_factory: pytest.TempPathFactory, make_study: Callable[..., Path]) -> Path:
@@ -27,7 +30,7 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory, make_study: Callable[..
     for part, cells in parts.items():
         (out / part).mkdir()
         make_study(out / part, cells)
-    (out / FILE_NAME).write_text(json.dumps({"settings": [SETTING]}))
+    (out / FILE_NAME).write_text(json.dumps(DOCUMENT))
     return out
 
 
@@ -66,6 +69,12 @@ def test_below_a_panel_stands_what_was_measured_and_what_the_paper_says(page: st
 
 def test_how_far_each_place_agrees_is_told(page: str) -> None:
     assert page.count("0.61 (0.40 to 0.80; 0.50)") == 4
+
+
+def test_the_effective_step_is_told(page: str) -> None:
+    row = page.partition("training loss at the end, over log K")[2].partition("</tr>")[0]
+    assert re.sub(r"<[^>]*>", " ", row).split() == ["0.123", "\N{EN DASH}", "0.568", "undecided"]
+    assert "By its verdicts: k = 0.52." in page
 
 
 def test_every_link_leads_somewhere(page: str) -> None:

@@ -105,6 +105,14 @@ def unstable_share(trials: Sequence[Trial], lrs: Sequence[float]) -> list[float]
     return [fit.unstable_at(math.log(lr)) for lr in lrs]
 
 
+def log_evidence(trials: Sequence[Trial]) -> float:
+    """Return the log of the mean likelihood of `trials` over all boundaries, but for a constant that all trials share.
+
+    What compares two ways of placing the same runs on the axis. -infinity where they do not enclose a boundary.
+    """
+    return _Posterior(trials).log_evidence if enclosed(trials) else -math.inf
+
+
 def next_lrs(trials: Sequence[Trial], start: float, limits: tuple[float, float]) -> tuple[float, ...]:
     """Return the lrs of the next runs, none where more would tell nothing new: `start`, and from there on see above.
 
@@ -171,6 +179,7 @@ class _Posterior:
         z = (x - places[:, None, None]) / WIDTHS[:, None]
         log_likelihood = -np.logaddexp(0, -sign * z).sum(axis=-1)
         mass = np.exp(log_likelihood - log_likelihood.max()) * np.diff(self._edges)[:, None] * PRIOR
+        self.log_evidence = float(log_likelihood.max() + math.log(mass.sum()))
         mass /= mass.sum()
         self._below = np.concatenate(([0.0], np.cumsum(mass.sum(axis=1))))
         rows, columns = np.nonzero(mass > NOTHING * mass.max())

@@ -192,4 +192,5 @@ def _steps(found: Reproduction) -> list[Table | str]:
         low, high = each.share_interval
         share = "-" if each.share is None else f"{each.share:.2f} ({low:.2f} to {high:.2f})"
         table.add_row(MEASURES[name], *distances, share, each.says)
-    return ["Is what batch size does to SGD, under sum, an effect of the effective step B x lr?", table]
+    question = "Is what batch size does to SGD, under sum, an effect of the effective step B x lr?"
+    return [question, table, found.boundary.told]

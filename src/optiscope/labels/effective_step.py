@@ -9,21 +9,31 @@ same lr would not. Three mean distances say how far that goes, between runs that
     across    in the batch size, at the same lr
 
 The hypothesis holds as far as `along` is smaller than `across`, and altogether where `along` is no larger than `seeds`.
-What is compared is one number a run (the loss at the end, the roughness of the signal...). The intervals of the two
+What is compared is one number a run (the loss at the end, the roughness of the signal). The intervals of the two
 ratios are bootstraps over cells, because runs of one cell are not independent of one another.
+
+Verdicts are no such numbers: far from the boundary all are alike, whatever the batch size. What the hypothesis says of
+them is where the boundary lies. Let half of the runs be unstable at lr x (B / 100)^k = c, with a width and c that are
+not known (`optiscope.analysis.boundary`). Then k = 1 is an effect of the effective step alone, and with k = 0 the batch
+size has none. Before the runs k is anything from -0.5 to 2.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
+from optiscope.analysis.boundary import Outcome, Trial, log_evidence
+
 REPLICATES = 1000
 SEED = 20230430
+EXPONENTS = np.linspace(-0.5, 2.0, 51)
+BATCH = 100
 Floats = npt.NDArray[np.float64]
 Interval = tuple[float, float]
 
@@ -60,6 +70,54 @@ class EffectiveStep:
                 return "more than the step"
             return "undecided"
         return "effective step" if self.excess is not None and self.excess_interval[0] <= 1 else "partly"
+
+
+@attrs.frozen(kw_only=True)
+class Exponent:
+    """What is known of k, see above: the posterior median, and the interval at 95 %; None where no run tells of it.
+
+    `odds` is by how much likelier k = 1 makes what was seen than k = 0 does.
+    """
+
+    k: float | None = None
+    low: float | None = None
+    high: float | None = None
+    odds: float | None = None
+
+    @property
+    def says(self) -> str:
+        """What follows, in a word: "effective step", "partly", "more than the step", "no effect" or "undecided"."""
+        if self.low is None or self.high is None or (self.low <= 0 and self.high >= 1):
+            return "undecided"
+        if self.low <= 0:
+            return "no effect"
+        return "more than the step" if self.low > 1 else "effective step" if self.high >= 1 else "partly"
+
+    @property
+    def told(self) -> str:
+        """The same as a sentence."""
+        if self.k is None:
+            return "Its verdicts do not tell, as none was stable, or none was unstable."
+        return (
+            f"Half of its runs are unstable at an lr in proportion to 1 / B^k, k = {self.k:.2f} "
+            f"(95 %: {self.low:.2f} to {self.high:.2f}): "
+            f"{self.says}. The effective step, k = 1, is {self.odds:.2g} times as likely as k = 0."
+        )
+
+
+def boundary_exponent(runs: Sequence[tuple[int, float, Outcome]]) -> Exponent:
+    """Return how the boundary of stability moves with the batch size, from runs: batch size, learning rate, verdict."""
+
+    def evidence(k: float) -> float:
+        return log_evidence([Trial(lr * (size / BATCH) ** k, outcome) for size, lr, outcome in runs])
+
+    logs = np.array([evidence(k) for k in EXPONENTS])
+    if not np.isfinite(logs).all() or len({size for size, _, outcome in runs if outcome != "undecided"}) < 2:
+        return Exponent()
+    mass = np.exp(logs - logs.max())
+    below = np.cumsum(mass) - mass / 2
+    low, middle, high = (float(np.interp(p * mass.sum(), below, EXPONENTS)) for p in (0.025, 0.5, 0.975))
+    return Exponent(k=middle, low=low, high=high, odds=math.exp(evidence(1.0) - evidence(0.0)))
 
 
 def effective_step(points: Sequence[Point]) -> EffectiveStep:
@@ -117,7 +175,7 @@ def _ratio(above: Floats, below: Floats, drawn_above: Floats, drawn_below: Float
     drawn = drawn[~np.isnan(drawn)]
     if not np.isfinite(ratio[0]) or not drawn.size:
         return None, (0.0, np.inf)
-    low, high = np.quantile(drawn, (0.025, 0.975))
+    low, high = np.quantile(drawn, (0.025, 0.975), method="inverted_cdf")  # some are infinite: nothing lies between
     return float(ratio[0]), (float(low), float(high))
 
 

@@ -20,7 +20,7 @@ from optiscope.errors import OptiscopeError, UsageError
 from optiscope.labels.cells import Cell, Probability
 from optiscope.labels.claims import BATCH_SIZES, CLAIMS, Agreement, Place, agreement
 from optiscope.labels.document import Characterization, finite
-from optiscope.labels.effective_step import EffectiveStep, Point, effective_step
+from optiscope.labels.effective_step import EffectiveStep, Exponent, Point, boundary_exponent, effective_step
 from optiscope.whole import write_whole
 
 FILE_NAME = "reproduction.json"
@@ -32,7 +32,6 @@ ADAMS = {"adam": "outside the root", "adam-inside": "inside the root"}
 MEASURES = {
     "loss": "training loss at the end, over log K",
     "roughness": "log of the signal's roughness R",
-    "unstable": "verdict: 1 unstable, 0 stable",
 }
 
 
@@ -51,12 +50,14 @@ class Reproduction:
     """What the experiment found.
 
     `cells` are all cells that were measured, by the name of their part; `settings` how far the paper agrees with them;
-    `steps` whether batch size acts through the effective step alone, by the names of `MEASURES`.
+    `steps` whether batch size acts through the effective step alone, by the names of `MEASURES`, and `boundary` the
+    same by where verdicts change.
     """
 
     cells: Mapping[str, tuple[Cell, ...]]
     settings: tuple[Setting, ...]
     steps: Mapping[str, EffectiveStep]
+    boundary: Exponent
 
     def write(self, out: Path) -> str:
         """Write `out`/reproduction.json, and return its text; the cells' evidence is in their parts' documents."""
@@ -72,6 +73,7 @@ class Reproduction:
             "cells": {part: [_plain(cell) for cell in cells] for part, cells in self.cells.items()},
             "settings": [attrs.asdict(setting) for setting in self.settings],
             "effective_step": {name: {**attrs.asdict(step), "says": step.says} for name, step in self.steps.items()},
+            "boundary": {**attrs.asdict(self.boundary), "says": self.boundary.says, "told": self.boundary.told},
         }
         text = json.dumps(finite(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         write_whole(out / FILE_NAME, text)
@@ -90,7 +92,8 @@ def reproduction(out: Path) -> Reproduction:
     }
     if not cells:
         raise UsageError(f"{out} holds no part of the experiment: name a folder that 'optiscope reproduce' wrote")
-    points = list(_described(out, cells.get("sgd-sum", ())))
+    sgd = cells.get("sgd-sum", ())
+    points = list(_described(out, sgd))
     return Reproduction(
         cells=cells,
         settings=tuple(_settings(cells)),
@@ -98,6 +101,7 @@ def reproduction(out: Path) -> Reproduction:
             name: effective_step([Point(cell.batch_size, cell.lr, values[name]) for cell, values in points])
             for name in MEASURES
         },
+        boundary=boundary_exponent([(cell.batch_size, cell.lr, run.verdict) for cell in sgd for run in cell.runs]),
     )
 
 
@@ -140,6 +144,5 @@ def _described(out: Path, cells: tuple[Cell, ...]) -> Iterator[tuple[Cell, Mappi
                 {
                     "loss": min(float(end), CAP) if np.isfinite(end) else CAP,
                     "roughness": math.log(rough) if rough else math.nan,
-                    "unstable": {"unstable": 1.0, "stable": 0.0}.get(run.verdict, math.nan),
                 },
             )

@@ -19,7 +19,7 @@ import attrs
 from optiscope.errors import FileError
 from optiscope.labels import read_document
 from optiscope.labels.claims import BATCH_SIZES, CLAIMS, Family
-from optiscope.labels.reproduction import FILE_NAME
+from optiscope.labels.reproduction import FILE_NAME, MEASURES
 from optiscope.report.blocks import Block, Figure, Gallery, Gap, Page, Paragraph, Section, Table, Text, Verdict
 from optiscope.report.evidence import Entry
 from optiscope.report.inputs import Document, read_cells
@@ -56,7 +56,8 @@ def figure6_page(out: Path) -> Page:
         "The panels of a row share their scale unless one says otherwise."
     )
     legend = Gallery(figures=(), legend=SIGNAL_LEGEND)
-    body = (Paragraph(words), _claims(), *_agreements(_document(out)), legend, *sections)
+    document = _document(out)
+    body = (Paragraph(words), _claims(), *_agreements(document), _steps(document), legend, *sections)
     return Page(title="optiscope: the paper's Figure 6", heading="Figure 6 of the seed paper, measured", body=body)
 
 
@@ -76,7 +77,7 @@ def _document(out: Path) -> Document:
     path = out / FILE_NAME
     try:
         document: Document = json.loads(path.read_text(encoding="utf-8"))
-        list(document["settings"])
+        list(document["settings"]), str(document["boundary"]["told"]), dict(document["effective_step"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FileError(
             f"{path} is damaged ({error}): write it anew with 'optiscope reproduce paper --resume'"
@@ -113,6 +114,23 @@ def _agreements(document: Document) -> Iterable[Block]:
         )
         table = Table(caption=caption, heads=("loss", "SGD's lr", "Adam's epsilon", *LETTERS), rows=rows, numbers=(1,))
         yield Section(title="How far it agrees", body=(table,))
+
+
+def _steps(document: Document) -> Block:
+    """Return whether what batch size does to SGD is an effect of the effective step."""
+    rows = tuple(
+        (MEASURES.get(name, name), *map(_distance, (each["seeds"], each["along"], each["across"])), str(each["says"]))
+        for name, each in document["effective_step"].items()
+    )
+    heads = ("distance of two runs in", "between seeds", "at equal B x lr", "at equal lr", "says")
+    caption = "How far two runs of SGD are apart, gradients summed, that differ in the seed or in the batch size B."
+    table = Table(caption=caption, heads=heads, rows=rows, numbers=(1, 2, 3))
+    body = (table, Paragraph(f"By its verdicts: {document['boundary']['told']}"))
+    return Section(title="Batch size and the effective step", body=body)
+
+
+def _distance(value: float | None) -> Text:
+    return NOTHING if value is None else f"{value:.3f}"
 
 
 def _share(one: Document) -> str:
