@@ -24,8 +24,8 @@ def folder(make, kit, tmp_path):
 
 def opened(monkeypatch):
     """Return the list of run files that are opened from now on."""
-    found, original = [], grid.open_run
-    monkeypatch.setattr(grid, "open_run", lambda path: found.append(path.name) or original(path))
+    found, original = [], grid.summary
+    monkeypatch.setattr(grid, "summary", lambda path: found.append(path.name) or original(path))
     return found
 
 

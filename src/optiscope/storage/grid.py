@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from optiscope.errors import FileError, unknown
 from optiscope.storage import files, guard, image, notebook
-from optiscope.storage.reader import Run, open_run
+from optiscope.storage.reader import Run, open_run, summary
 from optiscope.whole import telling
 
 INDEX = "index.h5"
@@ -43,7 +43,7 @@ COLUMNS: dict[str, str] = {
     "bytes": "i8",
     "modified_time_ns": "i8",
 }
-_ATTRIBUTES = ("optimizer", "batch_size", "lr", "seed")
+_KNOWN = ("status", "n_steps", "n_epochs", "optimizer", "batch_size", "lr", "seed")
 Row = dict[str, Any]
 
 
@@ -139,12 +139,10 @@ def _summary(path: Path, known: Mapping[Path, Row]) -> Row:
         with suppress(OSError):
             found = path.stat()
             if (found.st_size, found.st_mtime_ns) == (row["bytes"], row["modified_time_ns"]):
-                named = ("status", "n_steps", "n_epochs", *_ATTRIBUTES)
-                return {"path": path, "run_id": row["run"], **{name: row[name] for name in named}}
+                return {"path": path, "run_id": row["run"], **{name: row[name] for name in _KNOWN}}
     try:
-        with open_run(path) as run:
-            counts = {"status": run.status, "n_steps": run.n_steps, "n_epochs": run.n_epochs}
-            return {"path": path, "run_id": run.run_id, **counts, **{name: run.attrs[name] for name in _ATTRIBUTES}}
+        told = summary(path)
+        return {"path": path, **{name: told[name] for name in ("run_id", *_KNOWN)}}
     except FileError as error:
         return {"path": path, "status": "unreadable", "why": str(error)}
 

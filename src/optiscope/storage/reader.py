@@ -335,6 +335,18 @@ def check_ours(path: Path, found: Mapping[str, Any], file: h5py.File) -> None:
             raise guard.damaged(path, f"the attribute {name} is missing or not of type {kind.__name__}")
 
 
+def summary(path: Path) -> dict[str, Any]:
+    """Return `status`, `n_steps`, `n_epochs` and what `_EXPECTED` names of a run file, which is all that is read of it.
+
+    Errors are those of `open_run`.
+    """
+    with open_h5(path) as file, guard.reading(path):
+        found = {name: _python(file.attrs[name]) for name in ("schema_version", *_EXPECTED) if name in file.attrs}
+        check_ours(path, found, file)
+        n_steps, n_epochs, code, _ = counts(file, path)
+    return {**found, "status": STATUSES[code], "n_steps": n_steps, "n_epochs": n_epochs}
+
+
 def every_of(dataset: h5py.Dataset) -> schema.Every | None:
     """Return the schedule of a dataset's rows, or None where they do not grow; ValueError where it makes no sense."""
     scale = dataset

@@ -7,8 +7,8 @@ it held then was not done by this grid, and says nothing about its pace.
 
 The time left follows from the pace of what was done, by `optiscope.sweep.forecast`. A run's own clock, which its file
 holds, knows nothing of the start of workers, or of runs beside it. A run that ended early, because it diverged,
-says that the other seeds of its cell will. What a run costs apart from its steps is the least that one cost: the first
-of a worker pays for the imports of all.
+says that the other seeds of its cell will. What a run costs apart from its steps is the least that one cost, but for
+the first ones, as many as there are workers: they pay for the imports of all.
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ class Watch:
                 steps.setdefault(kind_of(self._infos[run_id]), []).append(seen.timed)
         return Pace(
             step={kind: sum(took for _, took in timed) / sum(n for n, _ in timed) for kind, timed in steps.items()},
-            run=min(self._overheads, default=0.0),
+            run=min(self._overheads[self._jobs :], default=0.0),
             images=any(info.data != "none" for info in self._infos.values()),
         )
 
