@@ -16,11 +16,11 @@ def quick(monkeypatch):
     """Make the experiment one of milliseconds: two parts of it, on logistic regression, in this process."""
     whole, run_parts = paper.parts, paper.run_parts
 
-    def small(scale, data):
+    def small(scale, data, seeds):
         found = [part for part in whole(scale, data, model="logistic") if part.name in ("sgd-sum", "adam-sum")]
         return tuple(
             attrs.evolve(
-                part, grid=attrs.evolve(part.grid, train_samples=None, steps=5, seeds=1, lrs=part.grid.lrs[:1])
+                part, grid=attrs.evolve(part.grid, train_samples=None, steps=5, seeds=seeds or 1, lrs=part.grid.lrs[:1])
             )
             for part in found
         )
@@ -36,7 +36,7 @@ def test_the_parts_are_run_compared_and_reported(optiscope, quick, folder, monke
         assert claim in outcome.out
     assert "an effect of the effective step B x lr?" in outcome.out
     assert outcome.out.rstrip().endswith("Its verdicts do not tell, as none was stable, or none was unstable.")
-    assert "Left out: two seeds" in outcome.err
+    assert "Left out: 1 seed of sgd-sum, adam-sum: it takes 4 that agree" in outcome.err
     assert "sgd-sum: 4 runs" in outcome.err
     assert (folder / "o" / FILE_NAME).exists()
     assert all((folder / "o" / part / "report.html").exists() for part in ("sgd-sum", "adam-sum"))
@@ -57,6 +57,7 @@ def test_a_dry_run_says_what_would_run_and_how_long_and_writes_nothing(optiscope
     assert list(folder.iterdir()) == []
     document = optiscope(*words, "--json").document
     assert {part["part"]: part["runs"] for part in document["parts"]} == {"sgd-sum": 4, "adam-sum": 2 * 4}
+    assert "36 runs: about" in optiscope(*words, "--seeds", "3").err
     assert document["seconds"] == sum(part["seconds"] for part in document["parts"]) > 0
 
 
@@ -64,6 +65,7 @@ def test_a_dry_run_says_what_would_run_and_how_long_and_writes_nothing(optiscope
     ("words", "sentence"),
     [
         ("--jobs 0", "--jobs must be a whole number >= 1, not 0"),
+        ("--seeds 0", "--seeds must be a whole number >= 1, not 0"),
         ("--resume", "--resume needs --out DIR: the folder that was begun"),
         ("--scale huge", "huge"),
         ("--data nowhere --out o", "nowhere"),

@@ -8,7 +8,7 @@ from optiscope.hooks import create_manager
 from optiscope.labels.claims import BATCH_SIZES, CLAIMS
 from optiscope.labels.reproduction import FILE_NAME, MEASURES, reproduction
 from optiscope.sweep.grid import expand
-from optiscope.sweep.paper import SCALES, parts, run_parts
+from optiscope.sweep.paper import SCALES, left_out, parts, run_parts
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -34,8 +34,18 @@ def test_lines_of_equal_step_lead_through_the_scan(scale):
 
 
 def test_quick_says_what_it_leaves_out_and_full_leaves_nothing_out():
-    assert SCALES["quick"].left_out
-    assert not SCALES["full"].left_out
+    quick = left_out("quick", parts("quick", "cifar10"))
+    assert [line for line in quick if "seed" in line] == [
+        "2 seeds of sgd-sum, adam-sum, sgd-mean, adam-mean: it takes 4 that agree to decide a cell",
+        "1 seed of others-sum: it takes 4 that agree to decide a cell",
+    ]
+    assert left_out("full", parts("full", "cifar10")) == ()
+
+
+def test_as_many_seeds_as_are_asked_for():
+    more = parts("quick", "cifar10", seeds=4)
+    assert {part.grid.seeds for part in more} == {4}
+    assert not any("seed" in line for line in left_out("quick", more))
 
 
 def test_another_scale_is_refused():

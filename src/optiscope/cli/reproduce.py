@@ -30,6 +30,9 @@ def paper(
     scale: Annotated[
         Literal["quick", "full"], flag(RUN, "How much of it: what fits into half an hour, or all.", default=True)
     ] = "quick",
+    seeds: Annotated[
+        int | None, flag(RUN, "Seeds a cell; more of them with --resume.", "N", "2, or 5 of 'full'")
+    ] = None,
     jobs: Annotated[int | None, flag(PIECES, "Runs at the same time.", "N", "one a core"), WHOLE] = None,
     out: Annotated[Path | None, flag(OUTPUT, "The folder to write.", "DIR", "a new dated folder")] = None,
     resume: Annotated[bool, flag(OUTPUT, "Keep the finished runs in --out, go on with the others.")] = False,
@@ -51,14 +54,16 @@ def paper(
     from optiscope.cli import console
     from optiscope.labels.reproduction import FILE_NAME, reproduction
     from optiscope.sweep.folder import default_folder
-    from optiscope.sweep.paper import SCALES, parts, run_parts
+    from optiscope.sweep.paper import left_out, parts, run_parts
 
     if jobs is not None and jobs < 1:
         raise UsageError(f"--jobs must be a whole number >= 1, not {jobs}")
     if resume and out is None:
         raise UsageError("--resume needs --out DIR: the folder that was begun")
-    err, planned = console.stderr(), parts(scale, data)
-    console.show(err, *(f"Left out: {line}." for line in SCALES[scale].left_out))
+    if seeds is not None and seeds < 1:
+        raise UsageError(f"--seeds must be a whole number >= 1, not {seeds}")
+    err, planned = console.stderr(), parts(scale, data, seeds=seeds)
+    console.show(err, *(f"Left out: {line}." for line in left_out(scale, planned)))
     if dry_run or scale == "full":
         costs = _foresee(planned, out, jobs, resume)
         _tell(planned, costs, json=json, short=not dry_run)

@@ -156,12 +156,12 @@ def _seeds_begun(out: Path) -> int:
 
 
 def _mend(name: str, was: Any) -> str:
-    """Return how to go on where the field `name` differs; the two named here may differ without anybody's typing it."""
+    """Return how to go on where the field `name` differs: with what it was, where the command line can say so."""
     flag = ""
-    if name == "kernels":
-        flag = f"give --kernels {was}, or "
-    elif name == "block" and was and isinstance(was, list):
+    if name == "block" and was and isinstance(was, list):
         flag = f"give --no-plugin {' '.join(map(str, was))}, or "
+    elif isinstance(was, (str, int, float)) and not isinstance(was, bool):
+        flag = f"give --{name.replace('_', '-')} {was}, or "
     return f"{flag}use another --out"
 
 

@@ -13,12 +13,13 @@ by a factor of 2, as do three of the paper's batch sizes: so lines of equal B x 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import attrs
 
+from optiscope.analysis import fewest_deciding
 from optiscope.config import GridConfig
 from optiscope.errors import UsageError
 from optiscope.labels.claims import BATCH_SIZES
@@ -37,7 +38,7 @@ OTHERS: Mapping[Reduction, tuple[str, ...]] = {
 
 @attrs.frozen(kw_only=True)
 class Scale:
-    """How much of the experiment is run. `lrs` are SGD's under "sum"; `left_out` says what the paper has more."""
+    """How much of the experiment is run. `lrs` are SGD's under "sum"; `shorter` says what the paper has more."""
 
     length: Mapping[str, int]
     train_samples: int | None
@@ -45,7 +46,7 @@ class Scale:
     lrs: tuple[float, ...]
     reductions_of_others: tuple[Reduction, ...]
     seeds_of_others: int
-    left_out: tuple[str, ...]
+    shorter: tuple[str, ...]
 
 
 SCALES: Mapping[str, Scale] = {
@@ -56,11 +57,10 @@ SCALES: Mapping[str, Scale] = {
         lrs=(0.001, 0.002, 0.004),
         reductions_of_others=("sum",),
         seeds_of_others=1,
-        left_out=(
+        shorter=(
             "400 steps a run, 2 to 8 epochs of the first 10,000 images, where the author's program makes 40 of 50,000",
-            "two seeds: no cell can be decided by them, since it takes four that agree",
             "three learning rates of SGD, a factor of 4 in all",
-            "NAG, RMSProp and AdaGrad with one seed, a learning rate each, and gradients that are summed",
+            "NAG, RMSProp and AdaGrad with averaged gradients",
         ),
     ),
     "full": Scale(
@@ -70,7 +70,7 @@ SCALES: Mapping[str, Scale] = {
         lrs=(0.0005, 0.001, 0.002, 0.004, 0.008, 0.016),
         reductions_of_others=REDUCTIONS,
         seeds_of_others=5,
-        left_out=(),
+        shorter=(),
     ),
 }
 
@@ -83,11 +83,32 @@ class Part:
     grid: GridConfig
 
 
-def parts(scale: str, data: str, model: str = "paper-cnn", **common: Any) -> tuple[Part, ...]:
-    """Return the parts at a scale of `SCALES`, UsageError for others; `common` are more fields of `GridConfig`."""
+def left_out(scale: str, planned: Sequence[Part]) -> tuple[str, ...]:
+    """Return what the experiment has more than these parts of it, a phrase each."""
+    fewest = fewest_deciding(planned[0].grid.confidence)
+    few: dict[int, list[str]] = {}
+    for part in planned:
+        if isinstance(part.grid.seeds, int) and part.grid.seeds < fewest:
+            few.setdefault(part.grid.seeds, []).append(part.name)
+    words = [
+        f"{seeds} seed{'s' * (seeds > 1)} of {', '.join(names)}: it takes {fewest} that agree to decide a cell"
+        for seeds, names in few.items()
+    ]
+    return (*SCALES[scale].shorter, *words)
+
+
+def parts(
+    scale: str, data: str, model: str = "paper-cnn", *, seeds: int | None = None, **common: Any
+) -> tuple[Part, ...]:
+    """Return the parts at a scale of `SCALES`, UsageError for others; `common` are more fields of `GridConfig`.
+
+    All have that many `seeds`; as many as the scale says where it is None.
+    """
     if scale not in SCALES:
         raise UsageError(f"--scale must be {' or '.join(SCALES)}, not {scale!r}")
     size = SCALES[scale]
+    if seeds is not None:
+        size = attrs.evolve(size, seeds=seeds, seeds_of_others=seeds)
 
     def part(name: str, reduction: Reduction, optimizers: tuple[str, ...], seeds: int, **more: Any) -> Part:
         grid = GridConfig(
