@@ -96,9 +96,26 @@ class Raising(Executor):
             future.set_result(fn(config, folder))
         return future
 
+class Losing(Executor):
+    name = "losing"
+    ahead = 0
+
+    def __init__(self, jobs=1):
+        self.lost = []
+
+    def submit(self, fn, /, *work):
+        future = Future()
+        if not self.lost:
+            self.lost.append(work)
+            future.set_exception(RuntimeError("where is it?"))
+        else:
+            fn(*self.lost[0])
+            future.set_result(fn(*work))
+        return future
+
 @hookimpl
 def optiscope_executors():
-    return [Pool, Stillborn, Raising]
+    return [Pool, Stillborn, Raising, Losing]
 """
 
 
@@ -233,6 +250,16 @@ def test_a_run_that_another_process_is_writing_costs_itself_only(grid, character
         lock.release()
     assert list(made) == [0.5]
     assert "another process is writing" in found.lost[by_lr(asked)[0.6]]
+
+
+def test_a_run_that_a_lost_worker_brings_to_its_end_is_not_run_again(grid, characterize):
+    found, events, made = characterize(grid(0.5, 0.6), executor="losing")
+    assert [event.partition(": ")[2] for event in events] == [
+        "its worker failed (RuntimeError: where is it?); it is tried once more"
+    ]
+    assert found.lost == {}
+    assert {run.status for cell in found.cells for run in cell.runs} == {"completed"}
+    assert {*made} == {0.5, 0.6}
 
 
 def test_where_a_run_goes_does_not_depend_on_the_folder_that_a_worker_works_in(grid, tmp_path, monkeypatch):

@@ -128,6 +128,9 @@ class _Execution:
         while queue and len(self._active) < room and not self._broken and not any(f.done() for f in self._active):
             run = queue.popleft()
             run_id = run.info.run_id
+            if run_id in self._failed and self._finished(run_id):  # a worker that was given up for lost went on
+                self._note(run)
+                continue
             self._before[run_id] = self._traces(run_id)
             try:
                 self._active[self._workers.submit(run_to_file, run.config, str(self._folder.resolve()))] = run
@@ -183,7 +186,7 @@ class _Execution:
         """Put a run that came to no end into `queue` once more, or lose it if it was there before."""
         run_id = run.info.run_id
         if self._finished(run_id):  # its worker failed afterwards
-            self._follow(run)
+            self._note(run)
             return
         if run_id in self._failed:
             self._lose(run, f"{self._failed[run_id]}; tried again, {reason}")
@@ -191,6 +194,11 @@ class _Execution:
         self._failed[run_id] = reason
         queue.append(run)
         self._events.append(f"{run_id}: {reason}; it is tried once more")
+
+    def _note(self, run: Prepared) -> None:
+        """Take note of a run whose file is whole, although nobody said how it ended."""
+        self._watch.skip([run.info.run_id])
+        self._follow(run)
 
     def _follow(self, run: Prepared) -> None:
         more = self._after(run)
