@@ -158,6 +158,7 @@ def test_quiet_log_waits_for_every_seed():
     watcher(grid(cell(runs=3, finished=2)))
     assert file.getvalue() == ""
     watcher(grid(cell(runs=3, finished=3, status="completed")))
+    assert file.getvalue().startswith("sgd, batch 50, lr 0.01: completed after 123 steps of 3 runs, loss ")
     assert file.getvalue().count("\n") == 1
 
 

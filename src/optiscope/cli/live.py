@@ -73,7 +73,8 @@ class QuietWatcher(Watcher):
             if cell.finished == cell.runs and index not in self._ended:
                 self._ended.add(index)
                 name = f"{cell.optimizer}, batch {cell.batch_size}, lr {cell.lr:g}"
-                what = f"{cell.status} after {cell.step} steps, loss {number(cell.loss)}"
+                steps = f"{cell.step} steps" if cell.runs == 1 else f"{cell.step} steps of {cell.runs} runs"
+                what = f"{cell.status} after {steps}, loss {number(cell.loss)}"
                 done = f"{len(self._ended)} of {len(progress.cells)} cells, {footer(progress)}"
                 self._console.print(f"{name}: {what} ({done})")
 
