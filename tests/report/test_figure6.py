@@ -74,7 +74,7 @@ def test_how_far_each_place_agrees_is_told(page: str) -> None:
 def test_the_effective_step_is_told(page: str) -> None:
     row = page.partition("training loss at the end, over log K")[2].partition("</tr>")[0]
     assert re.sub(r"<[^>]*>", " ", row).split() == ["0.123", "\N{EN DASH}", "0.568", "undecided"]
-    assert "By its verdicts: k = 0.52." in page
+    assert "By the verdicts of SGD: k = 0.52." in page
 
 
 def test_every_link_leads_somewhere(page: str) -> None:

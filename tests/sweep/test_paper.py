@@ -6,7 +6,7 @@ import pytest
 from optiscope.errors import UsageError
 from optiscope.hooks import create_manager
 from optiscope.labels.claims import BATCH_SIZES, CLAIMS
-from optiscope.labels.reproduction import FILE_NAME, MEASURES, reproduction
+from optiscope.labels.reproduction import FILE_NAME, MEASURES, reproduction, summed
 from optiscope.sweep.grid import expand
 from optiscope.sweep.paper import SCALES, left_out, parts, run_parts
 
@@ -79,6 +79,16 @@ def test_the_loss_says_that_logistic_regression_goes_by_the_effective_step(done)
     assert loss.seeds is None  # one seed
     assert loss.along < loss.across / 2
     assert loss.share_interval[1] < 1
+
+
+def test_runs_with_the_mean_count_at_the_learning_rate_of_sums(done):
+    _, _, found = done
+    cells = found.cells["sgd-sum"]
+    mean = [attrs.evolve(cell, lr=cell.lr * cell.batch_size, reduction="mean") for cell in cells]
+    runs = [*summed({"sgd-sum": cells})]
+    assert len(runs) == len(cells)
+    for one, other in zip(runs, summed({"sgd-mean": mean}), strict=True):
+        assert one == (other[0], pytest.approx(other[1]), other[2])
 
 
 def test_the_document_holds_all_of_it_and_no_number_that_json_lacks(done):

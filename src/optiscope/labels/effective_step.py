@@ -97,9 +97,9 @@ class Exponent:
     def told(self) -> str:
         """The same as a sentence."""
         if self.k is None:
-            return "Its verdicts do not tell, as none was stable, or none was unstable."
+            return "The verdicts do not tell, as none was stable, or none was unstable."
         return (
-            f"Half of its runs are unstable at an lr in proportion to 1 / B^k, k = {self.k:.2f} "
+            f"Half of the runs are unstable at an lr (of sums) in proportion to 1 / B^k, k = {self.k:.2f} "
             f"(95 %: {self.low:.2f} to {self.high:.2f}): "
             f"{self.says}. The effective step, k = 1, is {self.odds:.2g} times as likely as k = 0."
         )

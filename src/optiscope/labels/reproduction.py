@@ -21,6 +21,7 @@ from optiscope.labels.cells import Cell, Probability
 from optiscope.labels.claims import BATCH_SIZES, CLAIMS, Agreement, Place, agreement
 from optiscope.labels.document import Characterization, finite
 from optiscope.labels.effective_step import EffectiveStep, Exponent, Point, boundary_exponent, effective_step
+from optiscope.labels.verdict import Verdict
 from optiscope.whole import write_whole
 
 FILE_NAME = "reproduction.json"
@@ -101,8 +102,19 @@ def reproduction(out: Path) -> Reproduction:
             name: effective_step([Point(cell.batch_size, cell.lr, values[name]) for cell, values in points])
             for name in MEASURES
         },
-        boundary=boundary_exponent([(cell.batch_size, cell.lr, run.verdict) for cell in sgd for run in cell.runs]),
+        boundary=boundary_exponent(list(summed(cells))),
     )
+
+
+def summed(cells: Mapping[str, tuple[Cell, ...]]) -> Iterator[tuple[int, float, Verdict]]:
+    """Yield batch size, learning rate and verdict of SGD's runs.
+
+    The learning rate is that of summed gradients; with averaged ones, a run at lr is what one at lr / B is with these.
+    """
+    for part in ("sgd-sum", "sgd-mean"):
+        for cell in cells.get(part, ()):
+            lr = cell.lr if part == "sgd-sum" else cell.lr / cell.batch_size
+            yield from ((cell.batch_size, lr, run.verdict) for run in cell.runs)
 
 
 def _settings(cells: Mapping[str, tuple[Cell, ...]]) -> Iterator[Setting]:

@@ -125,7 +125,7 @@ def _steps(document: Document) -> Block:
     heads = ("distance of two runs in", "between seeds", "at equal B x lr", "at equal lr", "says")
     caption = "How far two runs of SGD are apart, gradients summed, that differ in the seed or in the batch size B."
     table = Table(caption=caption, heads=heads, rows=rows, numbers=(1, 2, 3))
-    body = (table, Paragraph(f"By its verdicts: {document['boundary']['told']}"))
+    body = (table, Paragraph(f"By the verdicts of SGD: {document['boundary']['told']}"))
     return Section(title="Batch size and the effective step", body=body)
 
 
