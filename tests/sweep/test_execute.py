@@ -107,7 +107,7 @@ class Losing(Executor):
         future = Future()
         if not self.lost:
             self.lost.append(work)
-            future.set_exception(RuntimeError("where is it?"))
+            future.set_exception(RuntimeError("where\\nis it? Nobody knows. More can be read elsewhere."))
         else:
             fn(*self.lost[0])
             future.set_result(fn(*work))
@@ -255,7 +255,7 @@ def test_a_run_that_another_process_is_writing_costs_itself_only(grid, character
 def test_a_run_that_a_lost_worker_brings_to_its_end_is_not_run_again(grid, characterize):
     found, events, made = characterize(grid(0.5, 0.6), executor="losing")
     assert [event.partition(": ")[2] for event in events] == [
-        "its worker failed (RuntimeError: where is it?); it is tried once more"
+        "its worker failed (RuntimeError: where is it? Nobody knows); it is tried once more"
     ]
     assert found.lost == {}
     assert {run.status for cell in found.cells for run in cell.runs} == {"completed"}

@@ -261,7 +261,8 @@ def _reason(error: BaseException) -> str:
     code = getattr(error, "exitcode", None)
     if isinstance(code, int):
         return f"its worker died ({signal.Signals(-code).name if code < 0 else f'exit code {code}'})"
-    return f"its worker failed ({' '.join(f'{type(error).__name__}: {error}'.split())})"
+    said = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"its worker failed ({said.partition('. ')[0]})"  # after its first sentence dask's goes on at length
 
 
 def is_finished(path: Path) -> bool:
