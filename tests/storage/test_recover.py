@@ -58,6 +58,20 @@ def test_it_is_the_file_that_the_writer_would_have_made(make, kit, tmp_path):
         assert set(one.attrs) == set(other.attrs)
 
 
+@pytest.mark.parametrize(
+    "value", [["a", "bc"], np.arange(3), np.float32(0.5), np.bytes_(b"x"), np.array([True, False]), np.True_]
+)
+def test_what_others_noted_in_it_is_kept(make, value):
+    run = left(make)
+    with h5py.File(run.path, "r+") as file:
+        file["step/loss"].attrs["theirs"] = file.attrs["theirs"] = value
+    recover(run.path)
+    assert verify(run.path).intact
+    with h5py.File(run.path) as file:
+        for item in (file, file["step/loss"]):
+            np.testing.assert_array_equal(item.attrs["theirs"], value)
+
+
 def test_after_an_epoch_its_digest_is_that_of_the_run(make):
     run = left(make)
     recover(run.path)

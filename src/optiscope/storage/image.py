@@ -7,7 +7,7 @@ full disk is an OSError at one known place instead of a crash inside the library
               leave half-changed, because its metadata never changes again. `offsets` says where rows go.
     finished  cut to the committed rows, in chunks of about 256 kB, gzip 4 + shuffle + fletcher32.
 
-Attributes are most of the work, so they go through HDF5's own calls; `optiscope.storage.content` has their digest.
+`optiscope.storage.content` has their digest.
 """
 
 from __future__ import annotations
@@ -133,32 +133,30 @@ def _describe(
     put = _putter()
     for dataset in datasets:
         item = made[dataset.path]
-        put(item.id, {"units": dataset.units, "long_name": dataset.long_name, **dataset.attributes})
+        put(item, {"units": dataset.units, "long_name": dataset.long_name, **dataset.attributes})
         if dataset.is_scale:
             item.make_scale(content.name_of(dataset))
             continue
         for axis, scale in enumerate(dataset.scales):
             h5ds.attach_scale(item.id, made[scale].id, axis)
     for group, attributes in GROUP_ATTRIBUTES.items():
-        put(file[group].id, attributes)
-    put(file["/"].id, root)
+        put(file[group], attributes)
+    put(file, root)
 
 
-def _putter() -> Callable[[Any, Mapping[str, Any]], None]:
-    """Return what writes attributes, which all are new, to an object of HDF5."""
+def _putter() -> Callable[[h5py.HLObject, Mapping[str, Any]], None]:
+    """Return what writes attributes, which all are new, to an object; texts, as most are, by the short way."""
     from h5py import h5a, h5s, h5t, string_dtype
 
     text, scalar = string_dtype(), h5s.create(h5s.SCALAR)
     text_type = h5t.py_create(text, logical=True)
 
-    def put(item: Any, attributes: Mapping[str, Any]) -> None:
+    def put(item: h5py.HLObject, attributes: Mapping[str, Any]) -> None:
         for name, value in attributes.items():
             if isinstance(value, str):
-                h5a.create(item, name.encode(), text_type, scalar).write(np.array(value, text))
+                h5a.create(item.id, name.encode(), text_type, scalar).write(np.array(value, text))
             else:
-                array = np.asarray(value)
-                space = h5s.create_simple(array.shape) if array.shape else scalar
-                h5a.create(item, name.encode(), h5t.py_create(array.dtype, logical=True), space).write(array)
+                item.attrs[name] = value
 
     return put
 
