@@ -141,16 +141,19 @@ _NOISE = 0.25
 
 def _paint(pattern: Field, draw: _Draw) -> Pixels:
     """Return uint8 [count, 32, 32, 3]: `pattern` in two random colours, under a random ramp of light and noise."""
-    base = draw.uniform(0.35, 0.65, 3)[:, None]
+    base = draw.uniform(0.35, 0.65, 3)[..., None]
     flip = np.where(draw.uniform(0, 1) < np.float32(0.5), np.float32(-1), np.float32(1))
-    tint = (flip * draw.uniform(*_CONTRAST) * draw.uniform(0.5, 1, 3))[:, None]
+    tint = (flip * draw.uniform(*_CONTRAST) * draw.uniform(0.5, 1, 3))[..., None]
     ramp = draw.uniform(-0.006, 0.006) * draw.x + draw.uniform(-0.006, 0.006) * draw.y
-    image = base + tint * pattern[..., None] + ramp[..., None]
+    image = np.empty((*pattern.shape, 3), np.float32)
+    for channel in range(3):
+        image[..., channel] = base[:, :, channel] + tint[:, :, channel] * pattern + ramp
     raw = np.frombuffer(draw.rng.bytes(2 * image.size), dtype=np.uint8).reshape(2, *image.shape)
-    noise = raw[0].astype(np.float32) + raw[1] - np.float32(255)
-    image += np.float32(_NOISE / 255) * noise
-    levels: Field = np.clip(image, 0, 1) * np.float32(255) + np.float32(0.5)
-    return levels.astype(np.uint8)
+    image += np.float32(_NOISE / 255) * (np.add(raw[0], raw[1], dtype=np.int16) - np.int16(255))
+    np.clip(image, 0, 1, out=image)
+    image *= np.float32(255)
+    image += np.float32(0.5)
+    return image.astype(np.uint8)
 
 
 def _draw_split(rng: np.random.Generator, count: int, label_noise: float) -> tuple[Pixels, Labels]:
@@ -197,7 +200,7 @@ class Synthetic:
     label_noise: float = attrs.field(default=0.03, validator=_fraction)
 
     def load(self) -> Images:
-        """Draw the images, which takes about 0.6 s for the default 6,000."""
+        """Draw the images, which takes about 0.2 s for the default 6,000."""
         train_rng, test_rng = (np.random.default_rng(seed) for seed in np.random.SeedSequence(self.seed).spawn(2))
         train_images, train_labels = _draw_split(train_rng, self.train, self.label_noise)
         test_images, test_labels = _draw_split(test_rng, self.test, self.label_noise)
