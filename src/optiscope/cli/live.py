@@ -73,7 +73,7 @@ class QuietWatcher(Watcher):
             if cell.finished == cell.runs and index not in self._ended:
                 self._ended.add(index)
                 name = f"{cell.optimizer}, batch {cell.batch_size}, lr {cell.lr:g}"
-                what = f"{cell.status} after {cell.step} steps, loss {number(cell.loss)}"
+                what = f"{cell.status} after {cell.step} steps{' in all' * (cell.runs > 1)}, loss {number(cell.loss)}"
                 done = f"{len(self._ended)} of {len(progress.cells)} cells, {footer(progress)}"
                 self._console.print(f"{name}: {what} ({done})")
 

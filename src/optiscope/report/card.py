@@ -73,7 +73,7 @@ def card_page(optimizer: str, document: Document, cells: Sequence[Cell], checks:
         answers.append(answer)
         parts.append(part)
     answer, cost = _cost(cells, checks)
-    conformed, conformance = _conformance(optimizer, cells, checks)
+    conformed, conformance = _conformance(str(cells[0].judged["optimizer"]), cells, checks)
     glance = Table(caption="In a few words.", heads=("question", "answer"), rows=(*answers, answer, conformed))
     pictures = tuple(map_figure(each, f"map-{count}") for count, each in enumerate(found, start=1))
     observing = cost_of_observing(entries)
