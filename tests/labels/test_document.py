@@ -198,3 +198,10 @@ def test_runs_that_nobody_judged_are_told_from_no_runs(tmp_path):
 def test_a_place_that_is_not_there_is_named(tmp_path):
     with pytest.raises(UsageError, match=f"there is no {tmp_path / 'nothing'}: name a folder"):
         read_document(tmp_path / "nothing")
+
+
+def test_a_folder_of_folders_names_one_of_them(tmp_path):
+    (tmp_path / "part").mkdir()
+    (tmp_path / "part" / FILE_NAME).touch()
+    with pytest.raises(UsageError, match=f"holds no {FILE_NAME}, but {tmp_path / 'part'} does: name that folder"):
+        read_document(tmp_path)

@@ -50,13 +50,15 @@ def paper(
     from optiscope import report
     from optiscope.cli import console
     from optiscope.labels.reproduction import FILE_NAME, reproduction
-    from optiscope.sweep.folder import default_folder
+    from optiscope.sweep.folder import GRID, default_folder
     from optiscope.sweep.paper import SCALES, parts, run_parts
 
     if jobs is not None and jobs < 1:
         raise UsageError(f"--jobs must be a whole number >= 1, not {jobs}")
     if resume and out is None:
         raise UsageError("--resume needs --out DIR: the folder that was begun")
+    if out is not None and not resume and any(out.glob(f"*/{GRID}")):
+        raise UsageError(f"{out} already holds a reproduction: go on with --resume, or choose another --out")
     err, planned = console.stderr(), parts(scale, data)
     console.show(err, *(f"Left out: {line}." for line in SCALES[scale].left_out))
     if dry_run or scale == "full":

@@ -113,6 +113,8 @@ def _missing(path: Path) -> str:
         return f"there is no {path}: name a folder that 'optiscope characterize --out' wrote"
     if any(path.parent.glob("runs/*.h5")):
         return f"the runs in {path.parent} have not been judged: 'optiscope label {path.parent}' does it"
+    if parts := sorted(path.parent.glob(f"*/{path.name}")):
+        return f"{path.parent} holds no {path.name}, but {parts[0].parent} does: name that folder"
     return f"{path.parent} holds no {path.name}: name a folder that 'optiscope characterize --out' wrote"
 
 
