@@ -124,7 +124,6 @@ def test_an_optimizer_is_spelled_with_its_own_options(text, name, options, spell
         "adam(a=[1)",
         'adam(a="1)',
         "adam(a=b(c))",
-        {"beta1": 0.8},
     ],
 )
 def test_what_is_no_spelling_is_refused(text):
@@ -193,3 +192,9 @@ def test_evolving_checks_again():
 )
 def test_a_budget_is_measured_once(options, unmeasured):
     assert RunConfig(**options).unmeasured is unmeasured
+
+
+@pytest.mark.parametrize("table", [{"beta1": 0.8}, {"name": 3}])
+def test_a_table_without_a_name_is_refused(table):
+    with pytest.raises(ValueError, match=r"optimizers must have a name, such as name = 'adam', and \{.*\} has none"):
+        GridConfig(optimizers=[table])

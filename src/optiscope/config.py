@@ -110,7 +110,9 @@ def _spellings(values: Iterable[str | Mapping[str, Any]]) -> tuple[str, ...]:
 def _as_text(value: str | Mapping[str, Any]) -> str:
     if not isinstance(value, Mapping):
         return str(value)
-    return spell(str(value.get("name", "")), {key: each for key, each in value.items() if key != "name"})
+    if not isinstance(value.get("name"), str):
+        raise ValueError(f"optimizers must have a name, such as name = 'adam', and {dict(value)} has none")
+    return spell(value["name"], {key: each for key, each in value.items() if key != "name"})
 
 
 def _at_least(low: int) -> Any:

@@ -124,7 +124,10 @@ def test_round_trip():
         ("model = [3]", "model must be a text in quotes, not 3"),
         ("optimizers = [3]", "optimizers must be a text in quotes, not 3"),
         ('optimizers = ["adam("]', ": optimizers must be written NAME or NAME(KEY=VALUE, ...), "),
-        ("[[optimizers]]\nbeta1 = 1", ": optimizers must be written NAME or NAME(KEY=VALUE, ...), "),
+        (
+            "[[optimizers]]\nbeta1 = 1",
+            ": optimizers must have a name, such as name = 'adam', and {'beta1': 1} has none",
+        ),
         ('[[optimizers]]\nname = "adam"\nbeta1 = {}', "beta1 must be a number, a text or true or false, not {}"),
         ('strict = "yes"', "strict must be true or false, not 'yes'"),
         ("steps = 1\nepochs = 1", "steps and epochs exclude each other"),

@@ -43,6 +43,8 @@ def test_the_parts_are_run_compared_and_reported(optiscope, quick, folder, monke
     assert "sgd, lr 0.001, sum" in (folder / "o" / "report.html").read_text()
 
     monkeypatch.setattr(report, "write_report", lambda out: out / "report.html")  # one of each is drawn above
+    anew = optiscope("reproduce", "paper", "--data", "synthetic", "--out", "o")
+    assert anew.err == ("optiscope: o already holds a reproduction: go on with --resume, or choose another --out\n")
     again = optiscope("reproduce", "paper", "--data", "synthetic", "--out", "o", "--resume", "--json")
     assert again.document == json.loads((folder / "o" / FILE_NAME).read_text())
 

@@ -414,3 +414,11 @@ def test_the_hooks_of_a_plugin_are_known():
     host.register(Watches(), "watches")
     host.register(Brings(), "brings")
     assert [(plugin.name, plugin.hooks) for plugin in host.active] == [("watches", ("on_step",)), ("brings", ())]
+
+
+@pytest.mark.parametrize("name", ["alert(1)", " mine", "a(b"])
+def test_an_optimizer_that_no_grid_can_name_is_refused(install, name):
+    install(("one", Brings(attrs.make_class("Odd", [], class_body={"name": name}))))
+    state = state_of(create_manager(), "one")
+    assert state.state == "broken"
+    assert f"optimizer '{name}' cannot be asked for: take parentheses and outer spaces out of its name" in state.why

@@ -6,7 +6,7 @@ import pytest
 
 from optiscope.analysis import Alarm, Finding
 from optiscope.errors import FileError, UsageError
-from optiscope.labels import FILE_NAME, Characterization, RunVerdict, form_cells
+from optiscope.labels import FILE_NAME, Characterization, RunVerdict, form_cells, read_document
 
 
 @pytest.fixture
@@ -186,3 +186,22 @@ def test_lost_runs_are_written_and_read_back(characterization, read_back):
     document = json.loads(found.to_json())
     assert document["lost"] == [{"run_id": "sgd-b1-lr1-s0-0", "why": "it ran out of memory; tried again, it did"}]
     assert read_back(document).lost == found.lost
+
+
+def test_runs_that_nobody_judged_are_told_from_no_runs(tmp_path):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "a.h5").touch()
+    with pytest.raises(UsageError, match=f"have not been judged: 'optiscope label {tmp_path}' does it"):
+        read_document(tmp_path)
+
+
+def test_a_place_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(UsageError, match=f"there is no {tmp_path / 'nothing'}: name a folder"):
+        read_document(tmp_path / "nothing")
+
+
+def test_a_folder_of_folders_names_one_of_them(tmp_path):
+    (tmp_path / "part").mkdir()
+    (tmp_path / "part" / FILE_NAME).touch()
+    with pytest.raises(UsageError, match=f"holds no {FILE_NAME}, but {tmp_path / 'part'} does: name that folder"):
+        read_document(tmp_path)

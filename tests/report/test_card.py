@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from optiscope.errors import FileError, UsageError
-from optiscope.report import write_card
+from optiscope.report import write_card, write_report
 
 NASTY = "<script>alert(1)</script> $x_1$"
 
@@ -111,3 +111,33 @@ def test_without_run_files_the_verdicts_are_still_there(folder: Path) -> None:
 def test_an_unknown_optimizer_is_refused(study: Path) -> None:
     with pytest.raises(UsageError, match="did you mean 'adam'"):
         write_card(study, "adm")
+
+
+@pytest.fixture
+def spelled(folder: Path) -> Path:
+    """The study, whose cells of sgd differ by an option."""
+    document = json.loads((folder / "characterization.json").read_text())
+    for cell, options in zip(document["cells"], ({"betas": [0.8, 0.99]}, {"betas": [0.9, 0.99]}), strict=False):
+        cell["options"] = options
+    (folder / "characterization.json").write_text(json.dumps(document))
+    return folder
+
+
+def test_a_card_of_an_optimizer_with_options(spelled: Path) -> None:
+    path = write_card(spelled, "sgd(betas=[0.8, 0.99], lr=0.01)")
+    assert path.name == "card-sgd-betas-0.8-0.99-lr-0.01.html"
+    words = words_of(path)
+    assert "cells 1 cell in 1 run: 1 stable" in words
+    assert "optiscope check sgd --json" in words
+    assert "2 cells in 2 runs" in words_of(write_card(spelled, "sgd"))
+
+
+@pytest.mark.parametrize("asked", ["sgd(betas=[0.7, 0.99])", "sgd(", "adam(x=1)"])
+def test_options_that_no_cell_has_are_refused_with_those_that_are_there(spelled: Path, asked: str) -> None:
+    with pytest.raises(UsageError, match=r"known: .*sgd, sgd\(betas=\[0\.8, 0\.99\]\)"):
+        write_card(spelled, asked)
+
+
+def test_a_file_in_place_of_its_folder_is_refused(study: Path) -> None:
+    with pytest.raises(UsageError, match="is a file: name the folder that it is in"):
+        write_report(study / "characterization.json")

@@ -130,3 +130,11 @@ def test_what_else_differs_is_named(study: Path, tmp_path: Path) -> None:
     document["cells"][0]["options"] = {"momentum": 0.5}
     (tmp_path / "characterization.json").write_text(json.dumps(document))
     assert compare_folders(study, tmp_path).differs == ("option momentum: none before, 0.5 after",)
+
+
+def test_a_run_file_that_cannot_be_read_is_named(study: Path, tmp_path: Path) -> None:
+    shutil.copytree(study, tmp_path, dirs_exist_ok=True)
+    path = next((tmp_path / "runs").glob("adam*.h5"))
+    path.write_text("damaged")
+    (why,) = compare_folders(study, tmp_path).unread
+    assert str(path) in why

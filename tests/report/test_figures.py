@@ -16,10 +16,13 @@ from optiscope.report.figures import (
     MUTED,
     ROLES,
     SIGNAL,
+    TITLE,
     VERDICTS,
+    captioned,
     shared_limits,
     shorten,
     signal_panel,
+    symlog_ticks,
     thin,
     training_panel,
 )
@@ -134,11 +137,11 @@ def test_a_panel_with_its_own_scale_says_so(make_track: MakeTrack) -> None:
 def test_a_run_with_next_to_nothing_is_drawn(make_track: MakeTrack, signal: np.ndarray) -> None:
     track = make_track(signal)
     assert len(lines(signal_panel(track, "a", "undecided").axes[0], SIGNAL)) == 1
-    assert len(training_panel(track, "a", "undecided").axes) == 2
+    assert len(lines(training_panel(track, "a", "undecided").axes[0], MINIMUM)) == 1
 
 
 def test_a_training_panel_shows_loss_and_accuracy(make_track: MakeTrack) -> None:
-    track = make_track(noise(400))
+    track = attrs.evolve(make_track(noise(400)), accuracy=np.linspace(0, 1, 400))
     above, below = training_panel(track, "sgd", "stable").axes
     np.testing.assert_array_equal(lines(above, MINIMUM)[0].get_ydata(), track.loss)
     smooth = lines(above, SIGNAL)[0]
@@ -182,6 +185,32 @@ def test_drawing_leaves_the_settings_of_matplotlib_alone(make_track: MakeTrack) 
     assert dict(mpl.rcParams) == before
 
 
-@pytest.mark.parametrize(("text", "length", "short"), [("abc", 3, "abc"), ("abcd", 3, "ab\N{HORIZONTAL ELLIPSIS}")])
+@pytest.mark.parametrize(("text", "length", "short"), [("abc", 3, "abc"), ("abcd", 3, "a\N{HORIZONTAL ELLIPSIS}d")])
 def test_shorten(text: str, length: int, short: str) -> None:
     assert shorten(text, length) == short
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (-1e18, 1e18, [-1e16, -1e8, 0, 1e8, 1e16]),
+        (-30, 3, [-10, -1, 0, 1]),
+        (1e6, 1e7, [0, *(10**power for power in range(8))]),
+        (-1e8, -1, [-1e8, -1e6, -1e4, -1e2, 0]),
+        (0, 0, [0]),
+    ],
+)
+def test_ticks_of_a_scale_of_its_own_lie_apart(low: float, high: float, ticks: list[float]) -> None:
+    assert symlog_ticks(low, high) == ticks
+
+
+def test_what_has_no_accuracy_has_no_axis_for_it(make_track: MakeTrack) -> None:
+    track = make_track(np.ones(100))
+    assert not np.isfinite(track.accuracy).any()
+    (alone,) = training_panel(track, "sgd", "stable").axes
+    assert (alone.get_ylabel(), alone.get_xlabel()) == ("loss", "step")
+
+
+def test_a_title_that_has_no_room_stands_in_the_caption() -> None:
+    assert captioned("x" * TITLE, "1 stable") == "1 stable"
+    assert captioned("x" * TITLE + "y", "1 stable") == "x" * TITLE + "y: 1 stable"

@@ -44,7 +44,7 @@ def test_a_row_a_cell_in_the_order_of_the_document(study: Path) -> None:
         "0.38 (0.00 to 0.85)",
         "0.25 (0.00 to 0.85)",
     ]
-    assert [row.runs for row in rows] == ["one seed", "one seed", "1 of 3 decided", "one seed"]
+    assert [row.runs for row in rows] == ["one seed", "one seed", "1 of 3 unstable", "one seed"]
     assert [row.seeds for row in rows] == ["1", "1", "3", "1"]
     assert [row.interval for row in rows] == ["below 0.85", "above 0.00", "0.00 to 0.85", "below 0.85"]
 

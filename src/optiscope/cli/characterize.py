@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,6 +46,8 @@ def characterize(
     """
     if jobs is not None and jobs < 1:
         raise UsageError(f"--jobs must be a whole number >= 1, not {jobs}")
+    if time_limit is not None and not 0 < time_limit < math.inf:
+        raise UsageError(f"--time-limit must be a number of seconds above 0, not {time_limit:g}")
     if (resume or overwrite) and out is None:
         raise UsageError(f"--{'resume' if resume else 'overwrite'} needs --out DIR: the folder that was begun")
     grid = grid_config(flags or GridFlags(), config)
@@ -85,7 +88,7 @@ def _foresee(grid: GridConfig, out: Path | None, how: Mapping[str, Any], json: b
     from optiscope.sweep.cost import foresee
 
     with contextlib.redirect_stdout(sys.stderr):
-        cost = foresee(grid, out, **{name: value for name, value in how.items() if name != "time_limit"})
+        cost = foresee(grid, out, **how)
     if json:
         runs = [{**tables.planned(run), "seconds": cost.seconds[run.run_id]} for run in cost.pending]
         whole = {"finished": cost.finished, "jobs": cost.jobs, "seconds": cost.total, "most_bytes": cost.most_bytes}

@@ -52,6 +52,8 @@ def compare(
         console.show(console.stdout(), *_shown(found))
         for line in found.differs:
             console.show(console.stderr(), f"Differs too: {line}")
+        for line in found.unread:
+            console.show(console.stderr(), f"Left out of loss and accuracy: {line}")
     return 1 if found.regressions else 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import shlex
 import sys
 from collections.abc import Sequence
@@ -59,6 +60,8 @@ def max_lr(
     """
     if jobs is not None and jobs < 1:
         raise UsageError(f"--jobs must be a whole number >= 1, not {jobs}")
+    if time_limit is not None and not 0 < time_limit < math.inf:
+        raise UsageError(f"--time-limit must be a number of seconds above 0, not {time_limit:g}")
     if (resume or overwrite) and out is None:
         raise UsageError(f"--{'resume' if resume else 'overwrite'} needs --out DIR: the folder that was begun")
     grid = grid_config(flags or CommonFlags(), config)

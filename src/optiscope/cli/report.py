@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from optiscope.cli.app import command
 from optiscope.cli.options import JSON, OUTPUT, flag
 
-CARD = flag(OUTPUT, "Write the card of this optimizer in place of the report.", "NAME")
+CARD = flag(OUTPUT, "Write the card of this optimizer, or of 'adam(beta1=0.8)', in place of the report.", "NAME")
 FORM = flag(OUTPUT, "'md' is Markdown, with figures as SVG and their data as CSV.", default=True, name="--format")
 
 

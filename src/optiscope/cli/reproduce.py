@@ -53,7 +53,7 @@ def paper(
     from optiscope import report
     from optiscope.cli import console
     from optiscope.labels.reproduction import FILE_NAME, reproduction
-    from optiscope.sweep.folder import default_folder
+    from optiscope.sweep.folder import GRID, default_folder
     from optiscope.sweep.paper import left_out, parts, run_parts
 
     if jobs is not None and jobs < 1:
@@ -62,6 +62,8 @@ def paper(
         raise UsageError("--resume needs --out DIR: the folder that was begun")
     if seeds is not None and seeds < 1:
         raise UsageError(f"--seeds must be a whole number >= 1, not {seeds}")
+    if out is not None and not resume and any(out.glob(f"*/{GRID}")):
+        raise UsageError(f"{out} already holds a reproduction: go on with --resume, or choose another --out")
     err, planned = console.stderr(), parts(scale, data, seeds=seeds)
     console.show(err, *(f"Left out: {line}." for line in left_out(scale, planned)))
     if dry_run or scale == "full":

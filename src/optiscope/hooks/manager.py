@@ -27,6 +27,7 @@ from typing import Any
 import attrs
 import pluggy
 
+from optiscope.config import parse_spelling
 from optiscope.errors import PluginError, UsageError, told, unknown
 from optiscope.hooks import discovery, packages, specs
 from optiscope.hooks.discovery import Candidate, PluginState
@@ -379,6 +380,16 @@ def _piece(kind: str, factory: Any, plugin: str) -> Piece:
         raise PluginError(f"{factory!r} has no name: give it a class attribute name = '...'")
     if not callable(factory):
         raise PluginError(f"{factory!r} is an instance: return its class, {type(factory).__name__}, in its place")
+    if kind == "optimizers" and not _can_be_spelled(name):
+        raise PluginError(f"optimizer '{name}' cannot be asked for: take parentheses and outer spaces out of its name")
     if kind == "analyzers" and not isinstance(getattr(factory, "rule_version", None), str):
         raise PluginError(f"analyzer '{name}' has no rule_version: give it a class attribute rule_version = '1'")
     return Piece(name, factory, plugin)
+
+
+def _can_be_spelled(name: str) -> bool:
+    """Say whether a grid can name an optimizer so; what stands in parentheses would be its options."""
+    try:
+        return parse_spelling(name) == (name, {})
+    except ValueError:
+        return False

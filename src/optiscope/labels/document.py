@@ -100,14 +100,22 @@ def read_document(path: str | os.PathLike[str]) -> Mapping[str, Any]:
         if not isinstance(cells, list):
             raise TypeError("its cells are no list")
     except FileNotFoundError:
-        raise UsageError(
-            f"{path.parent} holds no {path.name}: name a folder that 'optiscope characterize --out' wrote"
-        ) from None
+        raise UsageError(_missing(path)) from None
     except OSError as error:
         raise FileError(f"{path} cannot be read ({error.strerror}): 'optiscope label' writes it") from error
     except (ValueError, KeyError, TypeError) as error:
         raise _damaged(path, error) from error
     return document
+
+
+def _missing(path: Path) -> str:
+    if path.name != FILE_NAME:
+        return f"there is no {path}: name a folder that 'optiscope characterize --out' wrote"
+    if any(path.parent.glob("runs/*.h5")):
+        return f"the runs in {path.parent} have not been judged: 'optiscope label {path.parent}' does it"
+    if parts := sorted(path.parent.glob(f"*/{path.name}")):
+        return f"{path.parent} holds no {path.name}, but {parts[0].parent} does: name that folder"
+    return f"{path.parent} holds no {path.name}: name a folder that 'optiscope characterize --out' wrote"
 
 
 def _damaged(path: Path, error: Exception) -> FileError:

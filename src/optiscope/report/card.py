@@ -73,7 +73,7 @@ def card_page(optimizer: str, document: Document, cells: Sequence[Cell], checks:
         answers.append(answer)
         parts.append(part)
     answer, cost = _cost(cells, checks)
-    conformed, conformance = _conformance(optimizer, cells, checks)
+    conformed, conformance = _conformance(str(cells[0].judged["optimizer"]), cells, checks)
     glance = Table(caption="In a few words.", heads=("question", "answer"), rows=(*answers, answer, conformed))
     pictures = tuple(map_figure(each, f"map-{count}") for count, each in enumerate(found, start=1))
     observing = cost_of_observing(entries)
@@ -131,7 +131,7 @@ def _tolerances(found: Map, name: str) -> tuple[Answer, Block]:
         "The widest run of neighbouring learning rates that are stable; its width is at least that between its ends, "
         "and at most that between its neighbours outside."
     )
-    table = Table(caption=caption, heads=heads, rows=rows, numbers=(0,))
+    table = Table(caption=caption, heads=heads, rows=rows)
     short = "; ".join(f"batch {each.batch_size}: {each.words[0]}, {each.words[1]} decades" for each in regions)
     return (f"stable lrs{name}", short), Section(title=f"Tolerance of the learning rate{name}", body=(table,))
 
@@ -157,7 +157,7 @@ def _batches(found: Map, name: str) -> tuple[Answer, Block]:
         for each in shares
     )
     caption = "Unstable runs of the decided ones at the learning rates that all batch sizes share, and P(unstable)."
-    table = Table(caption=caption, heads=("batch", "unstable", "95 % interval"), rows=rows, numbers=(0,))
+    table = Table(caption=caption, heads=("batch", "unstable", "95 % interval"), rows=rows)
     body: tuple[Block, ...] = (Paragraph(sentence), table) if rows else (Paragraph(sentence),)
     return (f"batch size{name}", short), Section(title=f"Sensitivity to the batch size{name}", body=body)
 

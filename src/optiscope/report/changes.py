@@ -83,12 +83,16 @@ class CellChange:
 
 @attrs.frozen(kw_only=True)
 class Changes:
-    """What changed: cells in the order of the first characterization, those that only one has, what else differs."""
+    """What changed: cells in the order of the first characterization, those that only one has, what else differs.
+
+    `unread` says why run files of the cells could not be read.
+    """
 
     cells: tuple[CellChange, ...]
     only_before: tuple[str, ...]
     only_after: tuple[str, ...]
     differs: tuple[str, ...]
+    unread: tuple[str, ...] = ()
 
     @property
     def regressions(self) -> tuple[CellChange, ...]:
@@ -129,6 +133,7 @@ def compare_folders(before: Path, after: Path) -> Changes:
         only_before=tuple(name for name in first if name not in matched),
         only_after=tuple(left),
         differs=_differs(pairs),
+        unread=_unread(pairs),
     )
 
 
@@ -242,6 +247,12 @@ def _differs(pairs: Iterable[_Pair]) -> tuple[str, ...]:
                 if was.get(name) != now.get(name):
                     said[f"{name}: {was.get(name, 'none')} before, {now.get(name, 'none')} after"] = None
     return tuple(said)
+
+
+def _unread(pairs: Iterable[_Pair]) -> tuple[str, ...]:
+    """Return why runs of either side have no loss and no accuracy to compare."""
+    cells = [cell for pair in pairs for cell in (pair.before, pair.after)]
+    return tuple(dict.fromkeys(run.missing for cell in cells for run in cell.runs if run.missing))
 
 
 def _facts(cell: Cell) -> dict[str, str]:

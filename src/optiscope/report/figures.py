@@ -10,6 +10,7 @@ run trained at all.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from optiscope.report.inputs import Floats, Track
-from optiscope.report.measures import at_epochs, over_seeds
+from optiscope.report.measures import at_epochs, has_accuracy, over_seeds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,6 +52,9 @@ MOST_ALARMS = 4
 
 OUTLIER = 4.0
 """A run whose signal spans so many times the median span of all has a y scale of its own."""
+
+TITLE = 42
+"""Characters that a title may have: as many as fit above a panel."""
 
 BLOWN_UP = 10.0
 """A loss that rises to so many times its first value is drawn on a logarithmic scale."""
@@ -192,13 +196,14 @@ def training_panel(
     """Draw one run's training loss above its accuracy: batches and their running median, and all test images.
 
     `others` are runs of the same cell with other seeds: with them the line is the median over all seeds of the running
-    medians, and the band reaches from the least to the greatest; so do the bars of the test accuracy.
+    medians, and the band reaches from the least to the greatest; so do the bars of the test accuracy. Where no accuracy
+    was measured, the loss is alone.
     """
-    figure, (above, below) = panels(SIZE_TRAINING, 2)
     tracks = (track, *others)
+    figure, (above, *below) = panels(SIZE_TRAINING, 2) if has_accuracy(tracks) else panels(SIZE, 1)
     finite = [each.loss[np.isfinite(each.loss) & (each.loss > 0)] for each in tracks]
     blown_up = any(loss.size and float(loss.max()) > BLOWN_UP * float(loss[0]) for loss in finite)
-    for ax, name in ((above, "loss"), (below, "accuracy")):
+    for ax, name in zip((above, *below), ("loss", "accuracy"), strict=False):
         seeds = over_seeds([getattr(each, name) for each in tracks])
         if others:
             ax.fill_between(seeds.step, seeds.low, seeds.high, color=SIGNAL, alpha=0.3, linewidth=0)
@@ -208,19 +213,20 @@ def training_panel(
             _line(ax, points, seeds.step, seeds.middle, color=SIGNAL, linewidth=1.3)
         _mark(ax, track)
         _x_axis(ax, max(tracks, key=lambda each: each.step.size))
-    tested = at_epochs(tracks)
-    below.plot(tested.step, tested.middle, color=MEDIAN, linewidth=1.0, marker="o", markersize=3.5)
-    if others:
-        below.vlines(tested.step, tested.low, tested.high, color=MEDIAN, linewidth=1.0)
     if blown_up:
         above.set_yscale("log")
     else:
         above.set_ylim(bottom=0)
     above.set_ylabel("loss (log)" if blown_up else "loss")
-    above.set_xlabel("")
-    above.tick_params(labelbottom=False)
-    below.set_ylim(0, 1)
-    below.set_ylabel("accuracy")
+    for ax in below:
+        above.set_xlabel("")
+        above.tick_params(labelbottom=False)
+        tested = at_epochs(tracks)
+        ax.plot(tested.step, tested.middle, color=MEDIAN, linewidth=1.0, marker="o", markersize=3.5)
+        if others:
+            ax.vlines(tested.step, tested.low, tested.high, color=MEDIAN, linewidth=1.0)
+        ax.set_ylim(0, 1)
+        ax.set_ylabel("accuracy")
     write_title(above, title, verdict)
     return figure
 
@@ -241,15 +247,30 @@ def panels(size: tuple[float, float], rows: int) -> tuple[Figure, list[Axes]]:
 
 
 def _own_scale(ax: Axes, values: Limits | None) -> None:
-    from matplotlib.ticker import SymmetricalLogLocator
+    from matplotlib.ticker import FixedLocator, MaxNLocator
 
     ax.set_yscale("symlog", linthresh=1.0)
-    locator = SymmetricalLogLocator(linthresh=1.0, base=10)
-    locator.set_params(numticks=6)
-    ax.yaxis.set_major_locator(locator)
-    if values:
-        low, high = values
-        ax.set_ylim(low - 0.5 * abs(low) - 0.1, high + 0.5 * abs(high) + 0.1)
+    low, high = values or (0.0, 0.0)
+    ax.set_ylim(low - 0.5 * abs(low) - 0.1, high + 0.5 * abs(high) + 0.1)
+    flat = max(abs(low), abs(high)) < 1
+    ax.yaxis.set_major_locator(MaxNLocator(5) if flat else FixedLocator(symlog_ticks(low, high)))
+    if flat:
+        ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+
+
+def symlog_ticks(low: float, high: float, most: int = 5) -> list[float]:
+    """Return zero and powers of ten for an axis that is linear up to one, so far apart that about `most` are on it."""
+
+    def height(value: float) -> float:
+        return float(np.sign(value)) * (abs(value) if abs(value) < 1 else 1 + math.log10(abs(value)))
+
+    apart = max(1, math.ceil((height(high) - height(low)) / most))
+    first = 0 if apart == 1 else apart
+    ticks = [0.0]
+    for sign, end in ((1.0, high), (-1.0, -low)):
+        powers = range(first, math.floor(math.log10(max(end, 1.0))) + 1, apart)
+        ticks += [sign * 10.0**power for power in powers if end >= 1]
+    return sorted(ticks)
 
 
 def _line(ax: Axes, points: int, step: Floats, values: Floats, **how: Any) -> None:
@@ -297,7 +318,7 @@ def _alarms(ax: Axes, track: Track) -> None:
 
 def write_title(ax: Axes, title: str, verdict: str) -> None:
     """Write the verdict to the left, in its colour, and what it is about below; names are text, never mathematics."""
-    ax.set_title(f"{shorten(title, 46)}\n", loc="left", parse_math=False)
+    ax.set_title(f"{shorten(title, TITLE)}\n", loc="left", parse_math=False)
     ax.annotate(
         verdict,
         (0, 1),
@@ -312,5 +333,11 @@ def write_title(ax: Axes, title: str, verdict: str) -> None:
 
 
 def shorten(text: str, length: int) -> str:
-    """Return `text`, cut to `length` characters with an ellipsis where it is longer."""
-    return text if len(text) <= length else text[: length - 1] + "\N{HORIZONTAL ELLIPSIS}"
+    """Return `text`, where it is longer than `length` with an ellipsis for its middle: names differ at the end."""
+    head = length // 3
+    return text if len(text) <= length else text[:head] + "\N{HORIZONTAL ELLIPSIS}" + text[head + 1 - length :]
+
+
+def captioned(title: str, caption: str) -> str:
+    """Return the caption of a figure of that title, with the whole of it where the figure has no room."""
+    return caption if len(title) <= TITLE else f"{title}: {caption}"

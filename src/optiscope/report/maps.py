@@ -19,7 +19,7 @@ import attrs
 from optiscope.labels.cells import ONE_SEED
 from optiscope.labels.names import names_of
 from optiscope.report.blocks import Columns, Figure
-from optiscope.report.figures import INK, MUTED, VERDICTS, panels, shorten, style
+from optiscope.report.figures import INK, MUTED, TITLE, VERDICTS, captioned, panels, shorten, style
 from optiscope.report.inputs import Cell, Document
 from optiscope.report.tables import number
 
@@ -104,7 +104,7 @@ def map_figure(found: Map, key: str) -> Figure:
     return Figure(
         key=key,
         label=label,
-        caption=f"{told}{'; ' if found.theory else ''}{found.theory}",
+        caption=captioned(found.name, f"{told}{'; ' if found.theory else ''}{found.theory}"),
         draw=lambda: draw_map(found),
         data=lambda: map_data(found),
     )
@@ -141,7 +141,7 @@ def draw_map(found: Map) -> Drawing:
         ax.set_ylabel(f"batch {size}", fontsize=7)
         ax.tick_params(labelbottom=False)
     _lr_axis(axes, every, near)
-    axes[0].set_title(shorten(found.name, 46), loc="left", parse_math=False)
+    axes[0].set_title(shorten(found.name, TITLE), loc="left", parse_math=False)
     return figure
 
 

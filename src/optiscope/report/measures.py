@@ -77,6 +77,11 @@ def _range(table: Floats) -> Floats:
     return found
 
 
+def has_accuracy(tracks: Iterable[Track]) -> bool:
+    """Say whether an accuracy was measured in any of several runs; problems that only have a loss have none."""
+    return any(np.isfinite(values).any() for track in tracks for values in (track.accuracy, track.val_accuracy))
+
+
 def end_loss(track: Track) -> float:
     """Return the median training loss of the last tenth of the steps; NaN where the run diverged."""
     if track.status == "diverged" or not track.loss.size:

@@ -30,10 +30,19 @@ from optiscope.report.blocks import (
     Verdict,
 )
 from optiscope.report.evidence import Entry, cost_of_observing, evidence, origin
-from optiscope.report.figures import BLOWN_UP, OUTLIER, POINTS, Limits, shared_limits, signal_panel, training_panel
+from optiscope.report.figures import (
+    BLOWN_UP,
+    OUTLIER,
+    POINTS,
+    Limits,
+    captioned,
+    shared_limits,
+    signal_panel,
+    training_panel,
+)
 from optiscope.report.inputs import BAND, Cell, Document, Floats, RunFile, Track
 from optiscope.report.maps import map_figure, maps
-from optiscope.report.measures import end_accuracy, end_loss, gap, percent, spread, told, told_share
+from optiscope.report.measures import end_accuracy, end_loss, gap, has_accuracy, percent, spread, told, told_share
 from optiscope.report.tables import confidence_of, spent, verdict_rows
 
 HEADING = "What the optimizers did to training"
@@ -224,7 +233,7 @@ def _signal(entry: Entry, limits: Limits | None, points: int) -> Figure | Gap:
     return Figure(
         key=f"{entry.key}-signal",
         label=f"Signal of {row.name} against the step: {row.verdict}. {row.why}{alarms}",
-        caption=(seed, Link("evidence", entry.key, f"evidence for {row.name}"), alarms),
+        caption=(captioned(row.name, seed), Link("evidence", entry.key, f"evidence for {row.name}"), alarms),
         draw=partial(signal_panel, track, row.name, row.verdict, limits, others, points),
         data=partial(_signal_data, track, others),
     )
@@ -288,8 +297,8 @@ def _training(entry: Entry, track: Track, others: tuple[Track, ...], points: int
     row, words = entry.row, _ended(entry)
     return Figure(
         key=f"{entry.key}-training",
-        label=f"Loss and accuracy of {row.name} against the step: {words}",
-        caption=words,
+        label=f"Loss{' and accuracy' * has_accuracy((track, *others))} of {row.name} against the step: {words}",
+        caption=captioned(row.name, words),
         draw=partial(training_panel, track, row.name, row.verdict, others, points),
         data=partial(_training_data, entry.cell),
     )

@@ -24,7 +24,8 @@ class VerdictRow:
     """One cell of the grid in words. `optimizer` is its name, with what tells it from the others (`labels.names`).
 
     `p_unstable` is "mean (low to high)", `interval` the interval alone, or the bound that is left where all decided
-    runs agree ("below 0.38"). `runs` is "unstable of decided, undecided", `seeds` how many runs there are.
+    runs agree ("below 0.38"). `runs` is "1 of 3 unstable, 2 undecided", where 3 were decided, and `seeds` how many runs
+    there are.
     """
 
     optimizer: str
@@ -116,7 +117,7 @@ def confidence_of(cell: Document) -> float:
 
 def _count(p: Document, runs: int) -> str:
     unstable, decided, undecided = (int(p.get(key) or 0) for key in ("unstable", "decided", "undecided"))
-    words = f"{unstable} of {decided} decided" if decided else "none decided"
+    words = f"{unstable} of {decided} unstable" if decided else "none decided"
     if runs == 1:
         return "one seed"
     return f"{words}, {undecided} undecided" if undecided else words

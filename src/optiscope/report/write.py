@@ -11,17 +11,19 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from optiscope.errors import unknown
+from optiscope.config import parse_spelling
+from optiscope.errors import UsageError, unknown
 from optiscope.labels import read_document
+from optiscope.labels.names import names_of
 from optiscope.report import html, markdown
 from optiscope.report.blocks import Columns, Figure, Page, figures
 from optiscope.report.card import card_page, read_checks, slug
 from optiscope.report.figure6 import figure6_page, is_reproduction
-from optiscope.report.inputs import read_cells
+from optiscope.report.inputs import Document, read_cells
 from optiscope.report.max_lr import max_lr_sections
 from optiscope.report.page import report_page
 from optiscope.whole import telling, write_whole
@@ -49,19 +51,41 @@ def write_report(out: Path, form: Form = "html") -> Path:
 def write_card(out: Path, optimizer: str, form: Form = "html") -> Path:
     """Write the card of one optimizer, `out`/card-NAME.html or card-NAME.md, and return its path.
 
+    It may be spelled with options, "adam(beta1=0.8)", and is then about the cells that have them.
+
     What is raised is as for `write_report`; UsageError too where `out` has no cell of the optimizer. What
     `optiscope check NAME --json` said is taken from `out`/check-NAME.json, where that is there.
     """
     document = read_document(out)
-    known = dict.fromkeys(str(cell.get("optimizer")) for cell in document["cells"])
-    if optimizer not in known:
-        raise unknown(f"optimizer in {out}", optimizer, known)
-    chosen = {**document, "cells": [cell for cell in document["cells"] if cell.get("optimizer") == optimizer]}
-    page = card_page(optimizer, chosen, read_cells(out, chosen), read_checks(out / f"check-{slug(optimizer)}.json"))
-    return _write(out, f"card-{slug(optimizer)}", page, form)
+    cells = _cells_of(document["cells"], optimizer)
+    if not cells:
+        settings = [{key: cell[key] for key in ("optimizer", "options") if key in cell} for cell in document["cells"]]
+        known = [str(cell.get("optimizer")) for cell in document["cells"]]
+        raise unknown(f"optimizer in {out}", optimizer, dict.fromkeys((*known, *names_of(settings))))
+    chosen = {**document, "cells": cells}
+    checks = read_checks(out / f"check-{slug(str(cells[0]['optimizer']))}.json")
+    return _write(out, f"card-{slug(optimizer)}", card_page(optimizer, chosen, read_cells(out, chosen), checks), form)
+
+
+def _cells_of(cells: Sequence[Document], optimizer: str) -> list[Document]:
+    """Return the cells of an optimizer of that name, or else of one that is spelled so."""
+    if named := [cell for cell in cells if cell.get("optimizer") == optimizer]:
+        return named
+    try:
+        name, own = parse_spelling(optimizer)
+    except ValueError:
+        return []
+    return [cell for cell in cells if cell.get("optimizer") == name and _has(cell, own)]
+
+
+def _has(cell: Document, own: Mapping[str, Any]) -> bool:
+    options = {"lr": cell.get("lr"), **(cell.get("options") or {})}
+    return all(options.get(key) == (list(value) if isinstance(value, tuple) else value) for key, value in own.items())
 
 
 def _write(out: Path, name: str, page: Page, form: Form) -> Path:
+    if out.is_file():
+        raise UsageError(f"{out} is a file: name the folder that it is in, {out.parent}")
     path = out / f"{name}.{form}"
     if form == "html":
         write_whole(path, html.render(page))

@@ -56,7 +56,7 @@ def show_grid(grid: Grid) -> str:
     for row in grid.runs:
         counts[row["status"]] = counts.get(row["status"], 0) + 1
     told = ", ".join(f"{count} {status}" for status, count in counts.items())
-    title = f"{grid.path}: {len(grid.runs)} runs" + (f" ({told})" if told else "")
+    title = f"{grid.path}: {len(grid.runs)} run{'s' * (len(grid.runs) != 1)}" + (f" ({told})" if told else "")
     head = element("tr", [element("th", name, scope="col") for name in ("run", *COLUMNS)])
     rows = [_row((row.get("run_id", row["path"].name), *(row.get(name, "") for name in COLUMNS))) for row in grid.runs]
     more = len(rows) - MOST_ROWS

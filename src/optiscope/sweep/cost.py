@@ -53,6 +53,7 @@ def foresee(
     *,
     jobs: int | None = None,
     executor: str = "processes",
+    time_limit: float | None = None,
     resume: bool = False,
     overwrite: bool = False,
 ) -> Cost:
@@ -65,7 +66,7 @@ def foresee(
     if out is not None:
         check_folder(out, remembered(grid, host, runs), host.active, resume, overwrite)
     pending = [run for run in runs if not (resume and out and is_finished(out / "runs" / f"{run.info.run_id}.h5"))]
-    return estimate(pending, max(1, jobs_for(grid, host, executor, jobs)), len(runs) - len(pending))
+    return estimate(pending, max(1, jobs_for(grid, host, executor, jobs, time_limit)), len(runs) - len(pending))
 
 
 def estimate(pending: Sequence[Prepared], jobs: int, finished: int = 0) -> Cost:

@@ -107,20 +107,23 @@ def workers_for(
     grid: GridConfig, host: PluginHost, executor: str, jobs: int | None, time_limit: float | None = None
 ) -> tuple[Workers, int]:
     """Return the executor of that name, and how many jobs it has: `jobs`, or what its options say, or one a core."""
-    jobs = jobs_for(grid, host, executor, jobs)
+    jobs = jobs_for(grid, host, executor, jobs, time_limit)
     options: dict[str, Any] = {**grid.options.get(executor, {}), "jobs": jobs}
     if time_limit is not None:
         options["time_limit"] = time_limit
     return Workers(partial(host.build, "executors", executor, options)), jobs
 
 
-def jobs_for(grid: GridConfig, host: PluginHost, executor: str, jobs: int | None) -> int:
+def jobs_for(
+    grid: GridConfig, host: PluginHost, executor: str, jobs: int | None, time_limit: float | None = None
+) -> int:
     """Return how many runs the executor of that name has at a time: `jobs`, or what its options say, or one a core.
 
-    UsageError where there is no such executor, or its options cannot be.
+    UsageError where there is no such executor, or its options, `time_limit` among them, cannot be.
     """
     asked: Any = {"jobs": default_jobs(grid.threads), **grid.options.get(executor, {})}
     asked |= {} if jobs is None else {"jobs": jobs}
+    asked |= {} if time_limit is None else {"time_limit": time_limit}
     host.check("executors", executor, asked)
     return int(asked["jobs"])
 
