@@ -15,6 +15,7 @@ import contextlib
 import json
 import logging
 import os
+import socket
 import sys
 import threading
 import weakref
@@ -44,6 +45,7 @@ class Dask(Executor):
     def __init__(self, jobs: int = 2, address: str = "", time_limit: float | None = None) -> None:
         import dask
         from distributed import Client, LocalCluster
+        from distributed.comm import get_address_host_port
 
         if jobs < 1:
             raise ValueError(f"jobs must be a whole number >= 1, not {jobs}")
@@ -65,6 +67,8 @@ class Dask(Executor):
             address = self._cluster.scheduler_address
         try:
             where = json.loads(Path(address).read_text())["address"] if address.endswith(".json") else address
+            # Somebody has to be there: a client that finds nobody keeps its process from ending for a minute.
+            socket.create_connection(get_address_host_port(where), timeout=10).close()
             self._client = Client(where, set_as_default=False)
         except (OSError, ValueError, KeyError) as error:
             raise ValueError(f"no scheduler answers at {address}: start one, or check dask.address") from error
