@@ -191,3 +191,12 @@ def test_a_terminal_is_redrawn_and_left_clean():
 def test_progress_is_a_value():
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         cell().step = 3
+
+
+def test_long_names_take_the_width_that_is_left():
+    names = ("adam(beta1=0.8) on logistic", "adam(beta1=0.8) on quadratic")
+    wide = render(grid(*map(cell, names)), 100)
+    assert all(any(line.startswith(name) for line in wide) for name in names)
+    narrow = render(grid(*map(cell, names)), 50)
+    assert max(map(len, narrow)) <= 50
+    assert "\N{HORIZONTAL ELLIPSIS}" in narrow[1]

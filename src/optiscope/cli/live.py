@@ -106,12 +106,13 @@ def draw(progress: GridProgress, width: int, height: int, ascii_only: bool = Fal
 
 
 class Column(NamedTuple):
-    """A column of the live table; `rank` 0 is never dropped, the highest is dropped first."""
+    """A column of the live table; `rank` 0 is never dropped, the highest is dropped first. It may grow to `most`."""
 
     title: str
     width: int
     rank: int
     justify: Literal["left", "right"] = "left"
+    most: int = 0
 
 
 def columns_of(cells: Sequence[CellProgress]) -> list[Column]:
@@ -119,13 +120,13 @@ def columns_of(cells: Sequence[CellProgress]) -> list[Column]:
     names = max(len("optimizer"), *(len(cell.optimizer) for cell in cells))
     steps = max(len("step"), *(len(_step(cell)) for cell in cells))
     return [
-        Column("optimizer", min(names, 16), 0),
+        Column("optimizer", min(names, 16), 0, most=names),
         Column("batch", 5, 1, "right"),
         Column("lr", max(len("lr"), *(len(f"{cell.lr:g}") for cell in cells)), 4, "right"),
-        Column("progress", 10, 6),
+        Column("progress", 10, 6, most=BAR_WIDTH),
         Column("step", steps, 3, "right"),
         Column("loss", 7, 2, "right"),
-        Column("signal", 8, 5),
+        Column("signal", 8, 5, most=SIGNAL_WIDTH),
         Column("state", 9, 0),
     ]
 
@@ -133,7 +134,7 @@ def columns_of(cells: Sequence[CellProgress]) -> list[Column]:
 def fit(columns: list[Column], width: int) -> tuple[list[Column], int]:
     """Return the columns that fit `width` and the gap between them.
 
-    The bar goes first, then the gap shrinks, then the highest rank goes. The signal and the bar take what is left.
+    The bar goes first, then the gap shrinks, then the highest rank goes. Names, the signal and the bar take what is left, in this order.
     """
 
     def total(kept: list[Column], gap: int) -> int:
@@ -145,12 +146,9 @@ def fit(columns: list[Column], width: int) -> tuple[list[Column], int]:
             gap = 1
         else:
             kept.remove(max(kept, key=lambda column: column.rank))
-    for title, most in (("signal", SIGNAL_WIDTH), ("progress", BAR_WIDTH)):
-        spare = width - total(kept, gap)
-        kept = [
-            column._replace(width=min(column.width + spare, most)) if column.title == title and spare > 0 else column
-            for column in kept
-        ]
+    for column in sorted((column for column in kept if column.most), key=lambda column: column.rank):
+        wider = min(column.width + width - total(kept, gap), column.most)
+        kept[kept.index(column)] = column._replace(width=wider)
     return kept, gap
 
 
