@@ -134,7 +134,8 @@ def columns_of(cells: Sequence[CellProgress]) -> list[Column]:
 def fit(columns: list[Column], width: int) -> tuple[list[Column], int]:
     """Return the columns that fit `width` and the gap between them.
 
-    The bar goes first, then the gap shrinks, then the highest rank goes. Names, the signal and the bar take what is left, in this order.
+    The bar goes first, then the gap shrinks, then the highest rank goes. Names, the signal and the bar take what is
+    left, in this order.
     """
 
     def total(kept: list[Column], gap: int) -> int:
