@@ -238,8 +238,8 @@ def test_a_cell_that_grows_ends_once_for_who_watches(whole):
     for progress in whole[3]:
         watcher(progress)
     lines = [line.partition(", loss")[0] for line in file.getvalue().splitlines()]
-    ended = "completed after {} steps"
-    assert lines == [f"sgd, batch 1, lr 0.5: {ended.format(360)}", f"sgd, batch 1, lr 0.3: {ended.format(720)}"]
+    ended = "completed after {} steps of {} runs"
+    assert lines == [f"sgd, batch 1, lr 0.5: {ended.format(360, 3)}", f"sgd, batch 1, lr 0.3: {ended.format(720, 6)}"]
     assert watcher.runs == 9
 
 
