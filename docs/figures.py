@@ -4,7 +4,7 @@
 
 A measurement of learning, of a characterization, is one CSV file: a row for every tenth step of every run (the mean
 loss and accuracy of these ten batches, dropout on), and in the rows that end an epoch what was measured after it
-(dropout off). That of `optiscope reproduce paper` has every tenth step of the signal of every run, with its verdict.
+(dropout off). That of `optiscope reproduce paper` has every tenth step of the signal, with the verdict of its run.
 `sweep.csv` comes from tests/validation/sweep.py, and what is drawn of it from trust.py beside that.
 """
 
@@ -19,7 +19,8 @@ import numpy as np
 
 EVERY = 10
 COLUMNS = ("seed", "step", "loss", "accuracy", "seconds", "epoch", "train_loss", "val_loss", "val_accuracy")
-SIGNAL_COLUMNS = ("part", "optimizer", "lr", "batch_size", "seed", "verdict", "step", "q05")
+PARTS = ("sgd-sum", "adam-sum", "others-sum")
+SIGNAL_COLUMNS = ("optimizer", "lr", "batch_size", "seed", "verdict", "step", "q05")
 COLORS = {"stable": ("C0", "-"), "undecided": ("0.45", "--"), "unstable": ("C3", "-")}
 HERE = Path(__file__).parent
 
@@ -55,17 +56,17 @@ def collect(out: Path) -> list[dict[str, Any]]:
 
 
 def collect_signals(out: Path) -> list[dict[str, Any]]:
-    """Return the rows of a reproduction's measurement from its parts in `out`."""
+    """Return the rows of a reproduction's measurement from its parts in `out` that sum gradients."""
     import optiscope
     from optiscope.labels import read_document
 
     rows = []
-    for part in sorted(path.parent for path in out.glob("*/characterization.json")):
+    for part in (out / name for name in PARTS):
         for cell in read_document(part)["cells"]:
             for judged in cell["runs"]:
                 with optiscope.open_run(part / judged["path"]) as run:
                     signal = run.steps["logits_q05"]
-                same = {"part": part.name} | {name: cell[name] for name in ("optimizer", "lr", "batch_size")}
+                same = {name: cell[name] for name in ("optimizer", "lr", "batch_size")}
                 same |= {"seed": judged["seed"], "verdict": judged["verdict"]}
                 rows += [
                     {**same, "step": step, "q05": f"{signal[step - 1]:.4g}"}
@@ -158,23 +159,18 @@ def draw_signals(measured: Path, figure: Path) -> None:
     from matplotlib.figure import Figure
 
     with measured.open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["part"].endswith("-sum")]
-    settings = list(dict.fromkeys((row["part"], row["optimizer"], row["lr"]) for row in rows))
-    settings.sort(key=lambda setting: ("sgd-sum", "adam-sum", "others-sum").index(setting[0]))
+        rows = list(csv.DictReader(file))
+    settings = list(dict.fromkeys((row["optimizer"], row["lr"]) for row in rows))
     sizes = sorted({int(row["batch_size"]) for row in rows})
     sheet = Figure(figsize=(9, 1.25 * len(settings)), layout="constrained")
     grid = sheet.subplots(len(settings), len(sizes), sharex=True, sharey="row", squeeze=False)
-    for axes, (part, optimizer, lr) in zip(grid, settings, strict=True):
+    for axes, (optimizer, lr) in zip(grid, settings, strict=True):
         axes[0].set_ylabel(f"{optimizer}\nlr {lr}", fontsize=8)
         ends = []
         for axis, size in zip(axes, sizes, strict=True):
             axis.grid(alpha=0.3)
             axis.tick_params(labelsize=7)
-            cell = [
-                r
-                for r in rows
-                if (r["part"], r["optimizer"], r["lr"], int(r["batch_size"])) == (part, optimizer, lr, size)
-            ]
+            cell = [row for row in rows if [row[name] for name in SIGNAL_COLUMNS[:3]] == [optimizer, lr, str(size)]]
             for seed in sorted({row["seed"] for row in cell}):
                 run = [row for row in cell if row["seed"] == seed]
                 steps, signal = (np.array([float(row[name]) for row in run]) for name in ("step", "q05"))

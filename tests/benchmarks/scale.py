@@ -39,7 +39,7 @@ from optiscope.sweep.worker import run_to_file
 
 LRS = [0.01 * 1.5**k for k in range(10)]
 QUADRATICS = GridConfig(model="quadratic", optimizers=["sgd"], batch_sizes=[1], lrs=LRS, seeds=100, steps=100)
-EQUAL = GridConfig(optimizers=["sgd"], batch_sizes=[100], seeds=8, steps=400)
+EQUAL = GridConfig(optimizers=["sgd"], batch_sizes=[100], seeds=16, steps=400)
 MIXED = GridConfig(batch_sizes=[25, 50, 100, 200], steps=400)
 AT = (0.1, 0.25, 0.5, 0.75, 0.9)
 

@@ -98,10 +98,11 @@ class Exponent:
         """The same as a sentence."""
         if self.k is None:
             return "The verdicts do not tell, as none was stable, or none was unstable."
+        odds = f"{self.odds:.2g}" if self.odds is not None and self.odds < 10 else f"{self.odds:,.0f}"
         return (
             f"Half of the runs are unstable at an lr (of sums) in proportion to 1 / B^k, k = {self.k:.2f} "
-            f"(95 %: {self.low:.2f} to {self.high:.2f}): "
-            f"{self.says}. The effective step, k = 1, is {self.odds:.2g} times as likely as k = 0."
+            f"(95 %: {self.low:.2f} to {self.high:.2f}): {self.says}. "
+            f"The effective step, k = 1, is {odds} times as likely as k = 0."
         )
 
 
