@@ -262,12 +262,14 @@ def test_flipped_bits_raise_our_error_or_none(run, tmp_path):
     random = np.random.default_rng(0)
     (tmp_path / "flipped").mkdir()
     path = tmp_path / "flipped" / "run.h5"
+    refused = []
     for _ in range(12):
         data = bytearray(whole)
         for at in random.integers(0, 8 * len(whole), random.integers(1, 4)):
             data[at // 8] ^= 1 << (at % 8)
         path.write_bytes(data)
-        everything(path)
+        refused += everything(path)
+    assert refused  # most flips lie in rows, which a live file has no checksums of; some lie elsewhere
 
 
 def test_a_flipped_bit_in_a_finished_file_is_found(make, kit, tmp_path):

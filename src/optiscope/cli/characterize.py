@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from optiscope.cli.app import command
-from optiscope.cli.options import JSON, OUTPUT, PIECES, TIME_LIMIT, WHOLE, GridFlags, flag, grid_config
+from optiscope.cli.options import JSON, OUTPUT, PIECES, TIME_LIMIT, WHOLE, GridFlags, check_workers, flag, grid_config
 from optiscope.errors import UsageError
 
 if TYPE_CHECKING:
@@ -44,10 +43,7 @@ def characterize(
       optiscope characterize --data cifar10 --model paper-cnn
       optiscope characterize --seeds auto --confidence 0.9
     """
-    if jobs is not None and jobs < 1:
-        raise UsageError(f"--jobs must be a whole number >= 1, not {jobs}")
-    if time_limit is not None and not 0 < time_limit < math.inf:
-        raise UsageError(f"--time-limit must be a number of seconds above 0, not {time_limit:g}")
+    check_workers(jobs, time_limit)
     if (resume or overwrite) and out is None:
         raise UsageError(f"--{'resume' if resume else 'overwrite'} needs --out DIR: the folder that was begun")
     grid = grid_config(flags or GridFlags(), config)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import shlex
 import sys
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Group
 
 from optiscope.cli.app import command
-from optiscope.cli.options import JSON, OUTPUT, PIECES, TIME_LIMIT, WHOLE, CommonFlags, flag, grid_config
+from optiscope.cli.options import JSON, OUTPUT, PIECES, TIME_LIMIT, WHOLE, CommonFlags, check_workers, flag, grid_config
 from optiscope.errors import UsageError
 
 if TYPE_CHECKING:
@@ -58,10 +57,7 @@ def max_lr(
       optiscope max-lr --model noisy-quadratic --batch-sizes 1 10
       optiscope max-lr --optimizers adam --max-runs 20
     """
-    if jobs is not None and jobs < 1:
-        raise UsageError(f"--jobs must be a whole number >= 1, not {jobs}")
-    if time_limit is not None and not 0 < time_limit < math.inf:
-        raise UsageError(f"--time-limit must be a number of seconds above 0, not {time_limit:g}")
+    check_workers(jobs, time_limit)
     if (resume or overwrite) and out is None:
         raise UsageError(f"--{'resume' if resume else 'overwrite'} needs --out DIR: the folder that was begun")
     grid = grid_config(flags or CommonFlags(), config)

@@ -8,6 +8,7 @@ configuration file (TOML) has those fields too. The layers, each winning over th
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -82,6 +83,14 @@ TIME_LIMIT = flag(
 )
 STRICT = flag(PIECES, "Stop where a plugin is broken.")
 JSON = flag(OUTPUT, "Print one JSON document; messages go to stderr.")
+
+
+def check_workers(jobs: int | None, time_limit: float | None = None) -> None:
+    """Raise UsageError for --jobs and --time-limit that no executor can have."""
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"--jobs must be a whole number >= 1, not {jobs}")
+    if time_limit is not None and not 0 < time_limit < math.inf:
+        raise UsageError(f"--time-limit must be a number of seconds above 0, not {time_limit:g}")
 
 
 def _grid(field: str, help_text: str, metavar: str | None = None, group: Group = RUN) -> Parameter:

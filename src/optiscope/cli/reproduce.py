@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from optiscope.cli.app import command, group
-from optiscope.cli.options import JSON, OUTPUT, PIECES, RUN, WHOLE, flag
+from optiscope.cli.options import JSON, OUTPUT, PIECES, RUN, WHOLE, check_workers, flag
 from optiscope.errors import UsageError
 
 if TYPE_CHECKING:
@@ -56,8 +56,7 @@ def paper(
     from optiscope.sweep.folder import GRID, default_folder
     from optiscope.sweep.paper import left_out, parts, run_parts
 
-    if jobs is not None and jobs < 1:
-        raise UsageError(f"--jobs must be a whole number >= 1, not {jobs}")
+    check_workers(jobs)
     if resume and out is None:
         raise UsageError("--resume needs --out DIR: the folder that was begun")
     if seeds is not None and seeds < 1:
