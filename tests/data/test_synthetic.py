@@ -130,3 +130,15 @@ def test_the_same_classifier_does_what_is_linear(images):
         images, train_labels=lightest(images.train_images), test_labels=lightest(images.test_images)
     ).take(2000)
     assert best_linear_accuracy(easy, steps=60)[0] > 0.6
+
+
+def test_a_set_that_stays_drawn_cannot_be_changed_under_those_who_share_it():
+    asked = Synthetic(train=20, test=10)
+    first = asked.load()
+    for array in (first.train_images, first.train_labels, first.test_images, first.test_labels):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0
+    other = Synthetic(train=20, test=10, seed=1).load()
+    again = asked.load()
+    assert again.digest == first.digest != other.digest
+    np.testing.assert_array_equal(again.train_images, first.train_images)

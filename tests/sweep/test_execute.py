@@ -265,9 +265,9 @@ def test_a_run_that_a_lost_worker_brings_to_its_end_is_not_run_again(grid, chara
 def test_where_a_run_goes_does_not_depend_on_the_folder_that_a_worker_works_in(grid, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     asked = []
-    run = sweep_execute.run_to_file
+    run = sweep_execute.run_to_verdict
     monkeypatch.setattr(
-        sweep_execute, "run_to_file", lambda config, folder: (asked.append(Path(folder)), run(config, folder))[1]
+        sweep_execute, "run_to_verdict", lambda config, folder: (asked.append(Path(folder)), run(config, folder))[1]
     )
     optiscope.characterize(grid(0.5), "out", executor="in-process")
     assert asked == [tmp_path / "out" / "runs"]

@@ -18,7 +18,7 @@ from optiscope.errors import FileError, PluginError, UsageError
 from optiscope.labels import Characterization
 from optiscope.sweep import execute as sweep_execute
 from optiscope.sweep import run as sweep_run
-from optiscope.sweep.worker import run_to_file
+from optiscope.sweep.worker import run_to_verdict
 
 GRID = GridConfig(model="quadratic", optimizers=["sgd"], batch_sizes=[1], lrs=[0.5, 3.0], seeds=2, steps=100)
 SMALL = {"synthetic": {"train": 200, "test": 20}}
@@ -287,7 +287,7 @@ def test_more_threads_than_cores_are_told_once(tmp_path, monkeypatch, cores, job
     monkeypatch.setattr(sweep_run, "_cores", lambda: cores)
     monkeypatch.setattr(sweep_run, "execute", lambda *args: {})
     monkeypatch.setattr(sweep_run, "_name_missing", lambda *args: None)
-    monkeypatch.setattr(sweep_run, "label_folder", lambda *args, **options: Characterization(cells=(), versions={}))
+    monkeypatch.setattr(sweep_run, "label_folder", lambda *args: Characterization(cells=(), versions={}))
     seen = []
     grid = attrs.evolve(GRID, threads=threads)
     optiscope.characterize(grid, tmp_path / "out", jobs=jobs, on_progress=seen.append)
@@ -315,19 +315,19 @@ def test_a_signal_that_cannot_be_stored_is_refused_before_anything_is_written(tm
 
 
 def raising(errors):
-    """Return a stand-in for `run_to_file` that raises `errors[learning rate]` before it writes."""
+    """Return a stand-in for `run_to_verdict` that raises `errors[learning rate]` before it writes."""
 
     def run(config, runs):
         if config.lr in errors:
             raise errors[config.lr]
-        return run_to_file(config, runs)
+        return run_to_verdict(config, runs)
 
     return run
 
 
 @pytest.mark.parametrize("error", [PluginError("recorder 'x' failed"), RuntimeError("recorder 'x' failed")], ids=repr)
 def test_what_a_plugin_raises_costs_its_run_only_and_the_run_is_named(tmp_path, monkeypatch, error):
-    monkeypatch.setattr(sweep_execute, "run_to_file", raising({3.0: error}))
+    monkeypatch.setattr(sweep_execute, "run_to_verdict", raising({3.0: error}))
     events = []
     grid = attrs.evolve(GRID, seeds=1)
     lost = optiscope.sweep.plan(grid)[1].info.run_id
@@ -342,13 +342,13 @@ def test_what_a_plugin_raises_costs_its_run_only_and_the_run_is_named(tmp_path, 
 
 
 def test_a_run_without_a_file_is_a_warning_where_nobody_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(sweep_execute, "run_to_file", raising({3.0: RuntimeError("gone")}))
+    monkeypatch.setattr(sweep_execute, "run_to_verdict", raising({3.0: RuntimeError("gone")}))
     with pytest.warns(RuntimeWarning, match="2 of 4 runs left no file"):
         optiscope.characterize(GRID, tmp_path, executor="in-process")
 
 
 def test_a_full_disk_ends_the_grid(tmp_path, monkeypatch):
-    monkeypatch.setattr(sweep_execute, "run_to_file", raising({0.5: FileError("cannot write: no space")}))
+    monkeypatch.setattr(sweep_execute, "run_to_verdict", raising({0.5: FileError("cannot write: no space")}))
     with pytest.raises(FileError, match="no space"):
         optiscope.characterize(GRID, tmp_path, executor="in-process")
     assert files(tmp_path) == []
@@ -356,7 +356,7 @@ def test_a_full_disk_ends_the_grid(tmp_path, monkeypatch):
 
 def test_no_file_at_all_is_one_sentence_with_the_last_error(tmp_path, monkeypatch):
     errors = {0.5: RuntimeError("first"), 3.0: RuntimeError("last\nof all")}
-    monkeypatch.setattr(sweep_execute, "run_to_file", raising(errors))
+    monkeypatch.setattr(sweep_execute, "run_to_verdict", raising(errors))
     with pytest.raises(FileError, match=r"none of the 4 runs left a file .*RuntimeError: last of all") as raised:
         optiscope.characterize(GRID, tmp_path, executor="in-process")
     assert "\n" not in str(raised.value)

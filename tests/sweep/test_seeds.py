@@ -16,6 +16,7 @@ from optiscope.cli.live import QuietWatcher
 from optiscope.config import GridConfig
 from optiscope.engine import host_for
 from optiscope.errors import PluginError, UsageError
+from optiscope.labels import RunVerdict
 from optiscope.sweep import execute as sweep_execute
 from optiscope.sweep import first_seeds, plan
 from optiscope.sweep.seeds import Seeds, verdict_of
@@ -32,6 +33,23 @@ are given up."""
 GRID = GridConfig(
     model="quadratic", optimizers=["sgd"], batch_sizes=[1], lrs=WORDS, steps=120, seeds="auto", max_seeds=9
 )
+
+
+def verdict_that_says(word):
+    """Return a verdict of which nothing counts but its word."""
+    return RunVerdict(
+        run_id="",
+        seed=0,
+        path="",
+        status="completed",
+        verdict={"S": "stable", "U": "unstable", "?": "undecided"}[word],
+        outcome="",
+        dynamics="",
+        signal="",
+        why="",
+        first_step=None,
+        findings=(),
+    )
 
 
 class Pretended:
@@ -63,7 +81,7 @@ class Pretended:
     def judge(self, path):
         self.judged.append(path)
         info = self.made[path.stem].info
-        return {"S": "stable", "U": "unstable", "?": "undecided"}[WORDS[info.lr][info.seed]]
+        return verdict_that_says(WORDS[info.lr][info.seed])
 
 
 @pytest.fixture
@@ -86,11 +104,23 @@ def test_a_cell_gets_seeds_until_it_is_decided_or_given_up_or_has_all_it_may_hav
     while queue:
         run = queue.pop(0)
         pretended.make(run)
-        more = pretended.noted(seeds.after(run))
+        more = pretended.noted(seeds.after(run, None))
         assert len(more) <= 1
         queue += more
     assert counted(seeds.runs) == SEEDS
     assert len(pretended.judged) == len(set(pretended.judged)), "no run is judged twice"
+
+
+def test_what_a_worker_judged_is_not_judged_again(pretended):
+    seeds, queue = pretended.begin()
+    while queue:
+        run = queue.pop(0)
+        pretended.make(run)
+        words = WORDS[run.info.lr] + "?"  # what the last of all seeds is decides nothing
+        queue += pretended.noted(seeds.after(run, verdict_that_says(words[run.info.seed])))
+    assert counted(seeds.runs) == SEEDS
+    assert pretended.judged == []
+    assert seeds.verdicts.keys() == {run.info.run_id for run in seeds.runs}
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 7])
@@ -100,10 +130,10 @@ def test_the_runs_do_not_depend_on_how_many_go_at_a_time(pretended, monkeypatch,
         pretended.make(next(run for run in list(pretended.made.values()) if run.config == config))
         raise PluginError("nobody is told")
 
-    def after(run):
-        return pretended.noted(seeds.after(run))
+    def after(run, verdict):
+        return pretended.noted(seeds.after(run, None))
 
-    monkeypatch.setattr(sweep_execute, "run_to_file", pretend)
+    monkeypatch.setattr(sweep_execute, "run_to_verdict", pretend)
     seeds, pending = pretended.begin()
     watch = Watch(seeds.runs, pretended.folder)
     with sweep_execute.Workers(lambda: ThreadPoolExecutor(jobs)) as workers:
@@ -122,7 +152,7 @@ def test_a_grid_that_is_killed_at_any_moment_goes_on_as_if_it_had_not_been(prete
         while queue and chance.random() > 0.2:
             run = queue.pop(chance.randrange(len(queue)))
             pretended.make(run)
-            queue += pretended.noted(seeds.after(run))
+            queue += pretended.noted(seeds.after(run, None))
         if not queue:
             break
         kills += 1
@@ -136,7 +166,7 @@ def test_a_number_of_seeds_is_gone_on_with_one_at_a_time(tmp_path):
     assert counted(pending) == {0.1: 5, 0.3: 5}
     for run in pending:
         number.make(run)
-        assert seeds.after(run) == []
+        assert seeds.after(run, None) == []
     auto = Pretended(tmp_path, attrs.evolve(number.grid, seeds="auto"))
     seeds, pending = auto.begin()
     assert counted(seeds.runs) == {0.1: 5, 0.3: 6}
@@ -163,7 +193,7 @@ def test_a_run_without_a_file_that_can_be_read_is_undecided(tmp_path, content):
     path = tmp_path / "run.h5"
     if content is not None:
         path.write_bytes(content)
-    assert verdict_of(path, ()) == "undecided"
+    assert verdict_of(path, ()) is None
 
 
 PLUGIN = f"""

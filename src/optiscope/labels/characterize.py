@@ -62,18 +62,20 @@ def label_folder(
 
     `confidence` is that of the intervals on P(unstable). `order` holds the optimizers in the order in which their
     cells shall come, and `known`, by run_id, verdicts that these analyzers have formed already. `lost` says of runs, by
-    run_id, why they came to no end: of one that left a file so does its verdict. A file that cannot be read as a run
-    is in no cell but named in `unreadable`; FileError where that is so of all of them.
+    run_id, why they came to no end: what is known of them does not count, and where one left a file its verdict says
+    so too. A file that cannot be read as a run is in no cell but named in `unreadable`; FileError where that is so of
+    all of them.
     """
     folder = Path(out)
     paths = sorted((folder / "runs").glob("*.h5"))
     if not paths:
         raise UsageError(f"there are no run files in {folder / 'runs'}: give a folder that 'characterize' wrote")
+    known = {run_id: verdict for run_id, verdict in (known or {}).items() if run_id not in lost}
     labelled, unreadable = [], {}
     for path in paths:
         relative = path.relative_to(folder).as_posix()
         try:
-            config, verdict = _label_file(path, analyzers, known or {})
+            config, verdict = _label_file(path, analyzers, known)
             why = f"{verdict.why}: {lost[verdict.run_id]}" if verdict.run_id in lost else verdict.why
             labelled.append((config, attrs.evolve(verdict, path=relative, why=why)))
         except FileError as error:

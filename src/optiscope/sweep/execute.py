@@ -25,14 +25,15 @@ from typing import Any
 
 from optiscope.engine import Prepared
 from optiscope.errors import HeldError, NotRepeatedError, OptiscopeError, PluginError
+from optiscope.labels import RunVerdict
 from optiscope.records import RunResult
 from optiscope.storage import open_run
 from optiscope.sweep.progress import GridProgress
 from optiscope.sweep.watch import Watch
-from optiscope.sweep.worker import run_to_file
+from optiscope.sweep.worker import Ended, run_to_verdict
 
 OnProgress = Callable[[GridProgress], None]
-After = Callable[[Prepared], Sequence[Prepared]]
+After = Callable[[Prepared, RunVerdict | None], Sequence[Prepared]]
 LOOK_EVERY = 0.5
 """Seconds between two looks at the files of active runs."""
 
@@ -72,13 +73,14 @@ def execute(
     folder: Path,
     watch: Watch,
     on_progress: OnProgress | None,
-    after: After = lambda run: (),
+    after: After = lambda run, verdict: (),
 ) -> dict[str, str]:
     """Run `pending`, at most `in_flight` handed over at a time; return run_id -> why of those that came to no end.
 
     `on_progress` is told every `LOOK_EVERY` seconds, and at the end. While a run that is over waits to be taken note
     of, nothing is handed over: an executor that trains in `submit` itself shows progress as well, and begins nothing
-    after Ctrl-C. `after` says which runs follow from one that is over, however it ended; they are the next.
+    after Ctrl-C. `after` is given a run that is over, however it ended, and the verdict that its worker formed, if it
+    did; it says which runs follow, and they are the next.
 
     What concerns the whole grid is raised: a full disk, and Ctrl-C, which a run trained in this process takes for
     itself.
@@ -102,7 +104,7 @@ class _Execution:
         self._workers, self._in_flight, self._folder = workers, in_flight, folder
         self._watch, self._on_progress, self._after = watch, on_progress, after
         self._queue, self._suspects = deque(pending), deque[Prepared]()
-        self._active: dict[Future[RunResult], Prepared] = {}
+        self._active: dict[Future[Ended], Prepared] = {}
         self._before: dict[str, object] = {}
         self._broken: dict[str, tuple[Prepared, BaseException]] = {}
         self._failed: dict[str, str] = {}
@@ -133,19 +135,20 @@ class _Execution:
                 continue
             self._before[run_id] = self._traces(run_id)
             try:
-                self._active[self._workers.submit(run_to_file, run.config, str(self._folder.resolve()))] = run
+                self._active[self._workers.submit(run_to_verdict, run.config, str(self._folder.resolve()))] = run
             except BrokenExecutor as error:
                 self._broken[run_id] = run, error
 
-    def _take(self, future: Future[RunResult]) -> None:
+    def _take(self, future: Future[Ended]) -> None:
         """Take note of how a run ended, or did not."""
         run = self._active.pop(future)
         run_id = run.info.run_id
         error = CancelledError("it was cancelled") if future.cancelled() else future.exception()
         if error is None:
-            self._watch.take(future.result())
-            self._events += _told(run_id, future.result())
-            self._follow(run)
+            ended = future.result()
+            self._watch.take(ended.result)
+            self._events += _told(run_id, ended.result)
+            self._follow(run, ended.verdict)
         elif isinstance(error, BrokenExecutor):
             self._broken[run_id] = run, error
         elif isinstance(error, (NotRepeatedError, PluginError)):
@@ -200,8 +203,8 @@ class _Execution:
         self._watch.skip([run.info.run_id])
         self._follow(run)
 
-    def _follow(self, run: Prepared) -> None:
-        more = self._after(run)
+    def _follow(self, run: Prepared, verdict: RunVerdict | None = None) -> None:
+        more = self._after(run, verdict)
         self._watch.add(more)
         self._queue.extendleft(reversed(more))
 

@@ -2,8 +2,9 @@
 
 Runs go to an executor, longest first and a few at a time; what `optiscope.sweep.seeds` adds to them goes next. What is
 finished is never run again; what a killed worker left is taken up on `resume` after its last whole epoch, and comes to
-the same bits as if nothing had happened. Verdicts are formed from the files alone, by `optiscope.labels`; a run that
-left no file is named, as no verdict can tell of it.
+the same bits as if nothing had happened. Verdicts are formed from the files alone, by `optiscope.labels`: each by the
+worker that made the run, and here for files that were there before. A run that left no file is named, as no verdict
+can tell of it.
 
 A budget is measured once for all runs, in this process, on the run of each model whose share of observing is largest:
 that with the smallest batch, and the first optimizer among those. So all files of a grid have rows at the same
@@ -92,7 +93,7 @@ def characterize(
                 lost = execute(pending, workers, jobs + workers.ahead, run_folder, watch, on_progress, seeds.after)
             _name_missing([run.info.run_id for run in seeds.runs], run_folder, lost, watch, on_progress)
             write_index(folder)
-            characterization = label_folder(folder, analyzers, grid.confidence, grid.optimizers, lost=lost)
+            characterization = label_folder(folder, analyzers, grid.confidence, grid.optimizers, seeds.verdicts, lost)
             characterization.write(folder)
     return characterization
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -156,10 +157,12 @@ def max_lr(
                     if on_progress is not None:
                         on_progress(watch.look((), told))
                         told = []
-                    lost |= execute(pending, workers, jobs + workers.ahead, runs, watch, on_progress)
+                    formed: dict[str, RunVerdict] = {}
+                    take = partial(_note, formed)
+                    lost |= execute(pending, workers, jobs + workers.ahead, runs, watch, on_progress, take)
                     for search, run in asked:
-                        why = lost.get(run.info.run_id, "")
-                        search.take(run, runs / f"{run.info.run_id}.h5", analyzers, why)
+                        run_id = run.info.run_id
+                        search.take(run, runs / f"{run_id}.h5", analyzers, formed.get(run_id), lost.get(run_id, ""))
             write_index(folder)
             if any(runs.glob("*.h5")):
                 known = {run_id: verdict for search in searches for run_id, verdict in search.verdicts.items()}
@@ -194,9 +197,11 @@ class _Search:
         lrs = next_lrs(self._trials(), self._start, self._limits)[:left]
         return [self._prepare(lr, len(self._made) + number) for number, lr in enumerate(lrs)]
 
-    def take(self, run: Prepared, path: Path, analyzers: Sequence[Analyzer], lost: str) -> None:
-        """Take note of what the file at `path` says of `run`, or why it was `lost`."""
-        result, why, verdict = _outcome(path, analyzers)
+    def take(
+        self, run: Prepared, path: Path, analyzers: Sequence[Analyzer], formed: RunVerdict | None, lost: str
+    ) -> None:
+        """Take note of what the file at `path` says of `run`, as its worker `formed` it, or why it was `lost`."""
+        result, why, verdict = _outcome(path, analyzers, formed)
         if lost:
             result, why, verdict = "failed", lost, None
         made = Made(run_id=run.info.run_id, lr=run.info.lr, seed=run.info.seed, result=result, why=why)
@@ -281,13 +286,22 @@ def trials_of(made: Sequence[Made]) -> list[Trial]:
     return [Trial(lr, result) for lr, result in outcomes if result != "failed" and result != "not learned"]
 
 
-def _outcome(path: Path, analyzers: Sequence[Analyzer]) -> tuple[Result, str, RunVerdict | None]:
+def _note(formed: dict[str, RunVerdict], run: Prepared, verdict: RunVerdict | None) -> tuple[Prepared, ...]:
+    """Keep the verdict of a run that is over; no other run follows from it before its round has ended."""
+    if verdict is not None:
+        formed[run.info.run_id] = verdict
+    return ()
+
+
+def _outcome(
+    path: Path, analyzers: Sequence[Analyzer], formed: RunVerdict | None
+) -> tuple[Result, str, RunVerdict | None]:
     """Return what the run file at `path` says, in a word and in a sentence, and its verdict where it has one."""
     try:
         with open_run(path) as record:
             if record.status not in ("completed", "diverged"):
                 return "failed", record.why or f"it is {record.status}", None
-            verdict, minimum = label_run(record, analyzers), record.config.get("minimum")
+            verdict, minimum = formed or label_run(record, analyzers), record.config.get("minimum")
     except (OptiscopeError, OSError) as error:
         return "failed", str(error), None
     result: Result = verdict.verdict

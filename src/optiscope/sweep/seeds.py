@@ -26,24 +26,26 @@ from optiscope.config import GridConfig
 from optiscope.engine import Prepared, prepare
 from optiscope.errors import OptiscopeError
 from optiscope.hooks import PluginHost
-from optiscope.labels import Probability, label_run
-from optiscope.labels.verdict import Verdict
+from optiscope.labels import Probability, RunVerdict, label_run
 from optiscope.storage import open_run
 from optiscope.storage.schema import layout
 from optiscope.sweep.grid import cell_of
 
 
-def verdict_of(path: Path, analyzers: Sequence[Analyzer]) -> Verdict:
-    """Return what `analyzers` say of the run in a file; one that is not there, or cannot be read, is undecided."""
+def verdict_of(path: Path, analyzers: Sequence[Analyzer]) -> RunVerdict | None:
+    """Return what `analyzers` say of the run in a file; None where it is not there, or cannot be read."""
     try:
         with open_run(path) as run:
-            return label_run(run, analyzers).verdict
+            return label_run(run, analyzers)
     except (OptiscopeError, OSError):
-        return "undecided"
+        return None
 
 
 class Seeds:
-    """The runs of a grid, cell by cell: those of its plan, and those that are added; `judge` says what a file is."""
+    """The runs of a grid, cell by cell: those of its plan, and those that are added.
+
+    `judge` says what a file is that no worker of this grid judged. A run without a verdict is undecided.
+    """
 
     def __init__(
         self,
@@ -51,12 +53,12 @@ class Seeds:
         plan: Iterable[Prepared],
         folder: Path,
         host: PluginHost,
-        judge: Callable[[Path], Verdict],
+        judge: Callable[[Path], RunVerdict | None],
     ) -> None:
         self._grid, self._folder, self._host, self._judge = grid, folder, host, judge
         self._cells: dict[str, list[Prepared]] = {}
         self._to_come: set[str] = set()
-        self._verdicts: dict[str, Verdict] = {}
+        self._verdicts: dict[str, RunVerdict | None] = {}
         for run in plan:
             self._cell_of(run).append(run)
         if grid.seeds == "auto":
@@ -69,14 +71,24 @@ class Seeds:
         """All runs there are so far."""
         return [run for cell in self._cells.values() for run in cell]
 
+    @property
+    def verdicts(self) -> dict[str, RunVerdict]:
+        """The verdicts that are known so far, by run_id."""
+        return {run_id: verdict for run_id, verdict in self._verdicts.items() if verdict is not None}
+
     def begin(self, unfinished: Iterable[Prepared]) -> list[Prepared]:
         """Return the runs that follow from those that are over before anything is made; `unfinished` are not."""
         self._to_come = {run.info.run_id for run in unfinished}
         return [run for cell in self._cells.values() for run in self._more(cell)]
 
-    def after(self, run: Prepared) -> list[Prepared]:
-        """Return the runs that follow now that `run` is over, however it ended: one or none."""
+    def after(self, run: Prepared, verdict: RunVerdict | None) -> list[Prepared]:
+        """Return the runs that follow now that `run` is over, however it ended: one or none.
+
+        `verdict` is that of its worker, None where there is none.
+        """
         self._to_come.discard(run.info.run_id)
+        if verdict is not None:
+            self._verdicts[run.info.run_id] = verdict
         return self._more(self._cell_of(run))
 
     def _more(self, cell: list[Prepared]) -> list[Prepared]:
@@ -97,11 +109,11 @@ class Seeds:
         return run
 
     def _probability(self, cell: Iterable[Prepared]) -> Probability:
-        verdicts = [self._verdict(run) for run in cell]
+        verdicts = [verdict.verdict if verdict else "undecided" for verdict in map(self._verdict, cell)]
         unstable, undecided = verdicts.count("unstable"), verdicts.count("undecided")
         return Probability.of(unstable, len(verdicts) - undecided, undecided, self._grid.confidence)
 
-    def _verdict(self, run: Prepared) -> Verdict:
+    def _verdict(self, run: Prepared) -> RunVerdict | None:
         run_id = run.info.run_id
         if run_id not in self._verdicts:
             self._verdicts[run_id] = self._judge(self._path(run))
