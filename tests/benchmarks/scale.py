@@ -4,7 +4,8 @@
 
     host       1,000 runs of a quadratic: processor time of the host itself, by what it does, and its memory
     files      what creating, writing and ending its files takes of such a run
-    workers    the same grid on one worker and on two
+    workers    the same grid on one worker and on two, and what the machine itself gives: the same runs in one process,
+               and in two that know nothing of each other
     forecast   a grid of mixed batch sizes: the time left that was told, against the time that was left
 
 Every part runs in a process of its own. `--only host files` runs some of them. The table goes to stdout; other programs
@@ -35,12 +36,13 @@ from optiscope.cli import live
 from optiscope.config import GridConfig
 from optiscope.storage import RunWriter
 from optiscope.sweep import run as sweep_run
-from optiscope.sweep.worker import run_to_file
+from optiscope.sweep.worker import run_to_file, run_to_verdict
 
 LRS = [0.01 * 1.5**k for k in range(10)]
 QUADRATICS = GridConfig(model="quadratic", optimizers=["sgd"], batch_sizes=[1], lrs=LRS, seeds=100, steps=100)
 EQUAL = GridConfig(optimizers=["sgd"], batch_sizes=[100], seeds=16, steps=400)
 MIXED = GridConfig(batch_sizes=[25, 50, 100, 200], steps=400)
+ALONE = attrs.evolve(EQUAL, seeds=4)
 AT = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 Row = tuple[str, str, str]
@@ -82,7 +84,7 @@ def host() -> list[Row]:
     return [
         ("host: all of its own", f"{1e3 * own / runs:.2f} ms a run", "<= 5 ms a run"),
         *rows,
-        ("host: verdicts, afterwards", f"{1e3 * spent['label_folder'] / runs:.2f} ms a run", ""),
+        ("host: cells, afterwards", f"{1e3 * spent['label_folder'] / runs:.2f} ms a run", ""),
         ("host: peak memory", f"{memory:.0f} MB", "<= 300 MB"),
         (f"{runs:,} runs on {sweep_run.default_jobs(1)} workers", f"{1e3 * wall / runs:.1f} ms a run", ""),
     ]
@@ -119,15 +121,35 @@ def files() -> list[Row]:
 
 def workers() -> list[Row]:
     took: dict[int, list[float]] = {1: [], 2: []}
+    a_run: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(3):
-        for jobs, seconds in took.items():
+        for jobs in took:
             with tempfile.TemporaryDirectory() as out:
                 before = time.perf_counter()
                 optiscope.characterize(EQUAL, Path(out) / "out", jobs=jobs)
-                seconds.append(time.perf_counter() - before)
+                took[jobs].append(time.perf_counter() - before)
+            command = [sys.executable, __file__, "--alone"]
+            beside = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(jobs)]
+            a_run[jobs].append(statistics.fmean(float(process.communicate()[0]) for process in beside))
     one, two = (statistics.median(seconds) for seconds in took.values())
+    single, double = (statistics.median(seconds) for seconds in a_run.values())
     said = f"{one:.1f} s and {two:.1f} s: {one / two:.2f} times"
-    return [(f"one worker and two, {EQUAL.seeds} runs of {EQUAL.model[0]}", said, ">= 1.9 times")]
+    machine = f"{single:.2f} s and {double:.2f} s a run: {2 * single / double:.2f} times"
+    return [
+        (f"one worker and two, {EQUAL.seeds} runs of {EQUAL.model[0]}", said, ">= 1.9 times"),
+        ("the machine: one process and two that know nothing of each other", machine, ""),
+    ]
+
+
+def alone() -> float:
+    """Return the seconds that a run takes in this process, from its second on."""
+    seconds = []
+    with tempfile.TemporaryDirectory() as folder:
+        for run in sweep.plan(ALONE):
+            before = time.perf_counter()
+            run_to_verdict(run.config, folder)
+            seconds.append(time.perf_counter() - before)
+    return statistics.fmean(seconds[1:])
 
 
 def forecast() -> list[Row]:
@@ -176,7 +198,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Measure what many runs cost besides training them.")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="parts to run (all)")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
+    if options.alone:
+        print(alone())
+        return
     if options.here:
         print(json.dumps(PARTS[options.only[0]]()))
         return
