@@ -28,7 +28,8 @@ _EXACT, _TINY = 1e-20, 1e-300
 class Shift:
     """The best step of each `series`, [..., T].
 
-    Its `statistic` is t of its `height`; `first` the index of its first value. `order` is that of the autoregression that the series and the `trend` were whitened by.
+    Its `statistic` is t of its `height`; `first` the index of its first value. `order` is that
+    of the autoregression that the series and the `trend` were whitened by.
     """
 
     statistic: Floats
