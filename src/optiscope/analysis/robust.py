@@ -21,9 +21,10 @@ _SWING_END = 1 - 1e-9
 
 
 def median(x: Floats) -> Floats:
-    """Return what `np.median` does of `x`, [..., T] to [...], to the last bit and in a fifth of the time.
+    """Return what `np.median` does of `x`, [..., T] to [...], to the last bit (but for the sign of a zero).
 
-    One value of each row is put in its place, where `np.median` puts two or three: only that has vector code in NumPy.
+    It takes a fifth of the time: one value of each row is put in its place, where `np.median` puts two or three, and
+    only for one NumPy has vector code.
     """
     half = x.shape[-1] // 2
     parted = np.partition(x, half, axis=-1)
