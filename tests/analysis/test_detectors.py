@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from optiscope.analysis import detect, detectors, holm
+from optiscope.analysis import detect, detectors, holm, measure
 from optiscope.analysis.detectors import NAMES
+from optiscope.analysis.noise import Noise
 from optiscope.analysis.robust import swing
 
 FAULT = {"X": "spike", "V": "noise", "D": "step", "P": "oscillation"}
@@ -74,6 +75,31 @@ def test_an_alarm_takes_the_others_into_account(ar1, faults):
             assert one.result == ("alarm" if alarm else "pass")
             seen += 0.05 / 4 < one.p_value <= 0.05
     assert seen
+
+
+def test_the_rules_on_one_series_share_their_tests(ar1, monkeypatch):
+    """Two kinds of noise are drawn for it: for what is rough, and for its level."""
+    drawn = []
+
+    def draw(self, size, count, rng, draw=Noise.draw):
+        drawn.append(size)
+        return draw(self, size, count, rng)
+
+    monkeypatch.setattr(Noise, "draw", draw)
+    values = ar1(400, 0.3, np.random.default_rng(16))
+    for _ in range(2):
+        measure(values.copy(), 100)
+        for name in NAMES:
+            detect(values.copy(), 100, name, "loss")
+    assert len(drawn) == 2
+
+
+def test_a_series_that_has_changed_is_judged_anew(ar1, faults):
+    values = ar1(400, 0, np.random.default_rng(17))
+    assert detect(values, 100, "X", "loss").result == "pass"
+    values[:] = faults["spike"](values, 9)
+    assert detect(values, 100, "X", "loss").result == "alarm"
+    assert (detectors(values, 100).size, detectors(values, 150).size) == (300, 250)
 
 
 def test_what_is_significant_and_small_passes_and_says_so(ar1):

@@ -4,6 +4,17 @@ import pytest
 from optiscope.analysis import robust
 
 
+@pytest.mark.parametrize("size", [1, 2, 5, 6, 51, 400])
+def test_the_median_is_numpys_to_the_last_bit(size):
+    rng = np.random.default_rng(size)
+    drawn = rng.standard_normal((40, size)) * 10.0 ** rng.integers(-300, 300, (40, 1))
+    special = rng.choice([np.inf, -np.inf, np.nan, 0.0, -1.0, 1.0], (80, size), p=[0.1, 0.1, 0.02, 0.2, 0.38, 0.2])
+    with np.errstate(invalid="ignore"):  # the middle of both infinities
+        for x in (drawn, special, drawn[:, ::-1], np.lib.stride_tricks.sliding_window_view(special, 3, axis=0)):
+            np.testing.assert_array_equal(robust.median(x), np.median(x, axis=-1))
+    np.testing.assert_array_equal(robust.median(drawn[0]), np.median(drawn[0]))
+
+
 def test_the_running_median_of_a_line_is_the_line_inside_and_held_at_the_ends():
     x = np.arange(100.0)
     smooth = robust.running_median(x, 51)

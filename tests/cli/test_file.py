@@ -52,6 +52,14 @@ def test_verify_takes_files_and_folders(optiscope, out, runs):
     assert [document["intact"] for document in documents] == [True, None]
 
 
+@pytest.mark.parametrize("name", ["[red]x.h5", ":smile:.h5", "[1, 2]", "[bold]x"])
+def test_names_that_look_like_markup_or_json_are_paths(optiscope, folder, runs, name):
+    runs[0].rename(folder / name)
+    outcome = optiscope("file", "verify", name)
+    assert outcome.out.splitlines()[1].startswith(f"{name}  intact")
+    assert optiscope("file", "info", name).code == 0
+
+
 def test_verify_exits_with_2_for_what_is_damaged(optiscope, out, runs):
     with h5py.File(runs[0], "r+") as file:
         file["step/loss"][3] = 1.5

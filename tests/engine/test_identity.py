@@ -1,3 +1,5 @@
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -32,6 +34,26 @@ def test_a_run_id_is_fit_for_a_file_name(prefix):
     name = run_id(prefix, {"x": 1})
     assert all(letter.isalnum() or letter in "._-" for letter in name)
     assert "/" not in name
+
+
+@pytest.mark.parametrize(
+    ("prefix", "begins"),
+    [
+        ("[red]x-b5", "red-x-b5-"),
+        (":smile:-b5", "smile--b5-"),
+        ("-x-b5", "x-b5-"),
+        (".hidden-b5", "hidden-b5-"),
+        ("../../etc", "etc-"),
+        ("日本-b5", "b5-"),
+        ("", "run-"),
+        ("-.", "run-"),
+        ("_x-b5", "_x-b5-"),
+        ("torch:RAdam-b5-lr0.1-s0", "torch-RAdam-b5-lr0.1-s0-"),
+    ],
+)
+def test_a_run_id_begins_as_neither_an_option_nor_a_hidden_file(prefix, begins):
+    digest = hashlib.sha256(b'{"x": 1}').hexdigest()[:10]
+    assert run_id(prefix, {"x": 1}) == begins + digest
 
 
 def test_a_run_id_takes_options_that_json_does_not_know():

@@ -1,4 +1,5 @@
 import hashlib
+import importlib.metadata
 import os
 import sys
 
@@ -24,6 +25,14 @@ def optiscope_schedules():
     return [Halves]
 """
 
+HEARS = """
+from optiscope.hooks import hookimpl
+
+@hookimpl
+def on_run_start():
+    pass
+"""
+
 
 class Hears:
     def __init__(self):
@@ -43,6 +52,53 @@ def plugin_file(tmp_path):
 
 def load(path):
     return create_manager(discover=False, files=[str(path)])
+
+
+def put_in(site, name, version, at):
+    """Install a plugin without pieces in the folder `site`, at a time of its own."""
+    (site / f"{name}.py").write_text(HEARS)
+    info = site / f"{name}-{version}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    (info / "entry_points.txt").write_text(f"[optiscope]\n{name} = {name}\n")
+    os.utime(site, (at, at))
+    return info
+
+
+def versions_of(*names):
+    return {state.name: state.version for state in create_manager().plugins if state.name in names}
+
+
+def test_packages_that_come_and_go_are_noticed_by_the_next_host(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    assert versions_of("comes") == {}
+    info = put_in(tmp_path, "comes", "1.0", 1)
+    assert versions_of("comes") == {"comes": "1.0"}
+    info.rename(tmp_path / "gone")
+    put_in(tmp_path, "comes", "2.0", 2)
+    assert versions_of("comes") == {"comes": "2.0"}
+    other = tmp_path / "other"
+    other.mkdir()
+    put_in(other, "more", "3.0", 3)
+    monkeypatch.syspath_prepend(other)
+    assert versions_of("comes", "more") == {"comes": "2.0", "more": "3.0"}
+    monkeypatch.setattr(sys, "path", sys.path[2:])
+    assert versions_of("comes", "more") == {}
+
+
+def test_packages_that_stay_are_read_once_for_hosts_that_share_nothing_else(monkeypatch):
+    read = []
+
+    def counted(group, found=importlib.metadata.entry_points):
+        read.append(group)
+        return found(group=group)
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", counted)
+    first, second = create_manager(), create_manager(block=["optiscope-builtin"])
+    assert read == ["optiscope"]
+    assert "sgd" in first.pieces("optimizers")
+    assert "sgd" not in second.pieces("optimizers")
+    assert (first.blocked, second.blocked) == ((), ("optiscope-builtin",))
 
 
 def test_the_version_of_a_file_is_its_digest(plugin_file):

@@ -70,6 +70,42 @@ def test_resume_refuses_any_other_difference_by_name(tmp_path, changes, part):
     assert part in str(raised.value)
 
 
+CNN, BOTH = {"small-cnn": "numba"}, {"small-cnn": "numba", "quadratic": "winograd"}
+"""What each model runs on where numba is there: a problem without images has no use for it."""
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "refused"),
+    [
+        ({"quadratic": "winograd"}, BOTH, ""),
+        (CNN, BOTH, ""),
+        (BOTH, BOTH, ""),
+        ({"quadratic": "im2col"}, BOTH, "kernels is 'winograd' now and was 'im2col' in .*: give --kernels im2col"),
+        ({"quadratic": "winograd"}, {**BOTH, "quadratic": "numba"}, "kernels is 'numba' now and was 'winograd'"),
+        (CNN, {"small-cnn": "winograd", "quadratic": "winograd"}, "kernels is 'winograd' now and was 'numba'"),
+        (BOTH, {**BOTH, "quadratic": "numba"}, "kernels is 'numba' now and was 'winograd'"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("older", [False, True])
+def test_what_is_there_keeps_its_kernels_and_other_models_have_theirs(tmp_path, was, now, refused, older):
+    """An older folder has one name for all, the first here; then those of problems beside networks are not known."""
+
+    def grid(kernels):
+        return attrs.evolve(GRID, model=sorted(kernels), kernels=next(iter(kernels.values())))
+
+    open_folder(tmp_path, grid(was), PLUGINS, kernels=was)
+    if older:
+        record = json.loads((tmp_path / "grid.json").read_text())
+        del record["kernels"]
+        (tmp_path / "grid.json").write_text(json.dumps(record))
+    if not refused or (older and was == BOTH):
+        assert check_folder(tmp_path, grid(now), PLUGINS, resume=True, kernels=now) == grid(now)
+    else:
+        with pytest.raises(UsageError, match=refused):
+            check_folder(tmp_path, grid(now), PLUGINS, resume=True, kernels=now)
+
+
 def test_resume_refuses_fewer_seeds(tmp_path):
     open_folder(tmp_path, attrs.evolve(GRID, seeds=3), PLUGINS)
     with pytest.raises(UsageError, match="seeds may grow"):

@@ -18,6 +18,9 @@ from optiscope.errors import FileError, PluginError, UsageError
 from optiscope.labels import Characterization
 from optiscope.sweep import execute as sweep_execute
 from optiscope.sweep import run as sweep_run
+from optiscope.sweep.cost import foresee
+from optiscope.sweep.grid import plan
+from optiscope.sweep.watch import Watch
 from optiscope.sweep.worker import run_to_verdict
 
 GRID = GridConfig(model="quadratic", optimizers=["sgd"], batch_sizes=[1], lrs=[0.5, 3.0], seeds=2, steps=100)
@@ -64,6 +67,35 @@ def test_a_folder_is_resumed_with_the_kernels_that_it_was_begun_with(tmp_path):
         UsageError, match=f"kernels is 'im2col' now and was '{kernels}' in .*: give --kernels {kernels}"
     ):
         optiscope.characterize(attrs.evolve(GRID, kernels="im2col"), tmp_path, executor="in-process", resume=True)
+
+
+@pytest.mark.parametrize("first", ["quadratic", "small-cnn"])
+@pytest.mark.parametrize("kernels", ["auto", "im2col"])
+def test_a_grid_grows_from_problems_to_networks_and_back(tmp_path, first, kernels):
+    """Also where both run on other kernels, because those for images are compiled."""
+    both = attrs.evolve(GRID, model=["quadratic", "small-cnn"], lrs=[0.1], seeds=1, steps=3, options=SMALL)
+    both = attrs.evolve(both, kernels=kernels)
+    optiscope.characterize(attrs.evolve(both, model=first), tmp_path, executor="in-process")
+    (begun,) = files(tmp_path)
+    before = begun.read_bytes()
+    result = optiscope.characterize(both, tmp_path, executor="in-process", resume=True)
+    assert sorted(cell.model for cell in result.cells) == ["quadratic", "small-cnn"]
+    assert len(files(tmp_path)) == 2
+    assert begun.read_bytes() == before
+    optiscope.characterize(both, tmp_path, executor="in-process", resume=True)
+    foresee(both, tmp_path, resume=True)
+    with pytest.raises(UsageError, match="kernels is 'reference' now and was"):
+        optiscope.characterize(attrs.evolve(both, kernels="reference"), tmp_path, resume=True)
+
+
+def test_the_most_work_goes_first(tmp_path):
+    """In one measure for all models: a network has more to do in a step than a problem with a few parameters."""
+    grid = attrs.evolve(GRID, model=["quadratic", "paper-cnn", "small-cnn"], batch_sizes=[2, 20], lrs=[0.1], seeds=1)
+    runs = plan(attrs.evolve(grid, steps=3, options=SMALL))
+    order = [
+        (run.info.model, run.info.batch_size) for run in sweep_run.unfinished(runs, tmp_path, Watch(runs, tmp_path))
+    ]
+    assert order == [(model, size) for model in ("paper-cnn", "small-cnn", "quadratic") for size in (20, 2)]
 
 
 def test_resume_runs_only_what_is_new(tmp_path):

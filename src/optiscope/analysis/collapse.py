@@ -53,13 +53,14 @@ def collapse(iqr: Floats, loss: Floats) -> Finding:
         return _finding("undecided", "the spread of the logits is not finite throughout", n)
     if iqr.min() < 0:
         return _finding("undecided", "the spread of the logits is negative, which no spread is", n)
-    left, levels = remains(iqr), running_median(iqr, WINDOW)
+    levels = running_median(iqr, WINDOW)
+    left = _remains(iqr, levels)
     said = f"the spread of the logits (IQR) ends at {np.median(iqr[-tenth:]):.3g}, after at most {levels.max():.3g}"
     if left > LIMITS.collapse:
         return _finding("pass", said, n, left)
     if float(np.median(loss[-tenth:] / LEAST_LOSS)) < 1:
         return _finding("pass", f"{said}, with a loss too small for a network that says nothing", n, left)
-    if steepest(iqr) < LIMITS.fall:
+    if _steepest(levels) < LIMITS.fall:
         return _finding("pass", f"{said}, without a sudden fall", n, left)
     narrow = _left(running_median(iqr, LONG), levels.max()) <= LIMITS.collapse
     first, lasted = int(np.argmax(narrow)) + 1, int(np.sum(narrow))
@@ -71,8 +72,7 @@ def collapse(iqr: Floats, loss: Floats) -> Finding:
 
 def remains(iqr: Floats) -> float:
     """Return c, what is left of the spread at the end, in logits, from the IQR of the logits, [T], finite and >= 0."""
-    end = np.asarray(np.median(iqr[-last_tenth(iqr.size) :]))
-    return float(_left(end, running_median(iqr, WINDOW).max()))
+    return _remains(iqr, running_median(iqr, WINDOW))
 
 
 def steepest(iqr: Floats) -> float:
@@ -80,7 +80,15 @@ def steepest(iqr: Floats) -> float:
 
     Infinite where the spread vanishes, as it does when all units die in one step or never lived.
     """
-    levels = running_median(iqr, WINDOW)
+    return _steepest(running_median(iqr, WINDOW))
+
+
+def _remains(iqr: Floats, levels: Floats) -> float:
+    end = np.asarray(np.median(iqr[-last_tenth(iqr.size) :]))
+    return float(_left(end, levels.max()))
+
+
+def _steepest(levels: Floats) -> float:
     if levels.min() <= 0:
         return math.inf
     logs = np.log(levels)

@@ -23,14 +23,15 @@ By chance means: the same statistic of series that are drawn from the model of t
 matter, or every long run would alarm because no drift is exactly a + b log t: each test has a least effect. These and
 the other constants are fitted (`optiscope.analysis.thresholds`).
 
-Nothing is computed before it is asked for: `detect` looks at the other three only where its own is in question.
+Nothing is computed before it is asked for: `detect` looks at the other three only where its own is in question. Nor is
+it twice: what looks at one series after the other, as the rules of a verdict do, shares its tests.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import attrs
 import numpy as np
@@ -274,9 +275,16 @@ def detectors(values: Floats, burn: int) -> Detectors | None:
 
     They do not exist with fewer than 200 steps left, or where one half of the series does not vary at all.
     """
-    size = values.size - burn
-    if size < MIN_POINTS:
+    if values.size - burn < MIN_POINTS:
         return None
+    return _detectors(values.astype(np.float64).tobytes(), burn)
+
+
+@lru_cache(maxsize=1)
+def _detectors(series: bytes, burn: int) -> Detectors | None:
+    """Return the tests of a series that is given by its bytes: float64, which nobody can change afterwards."""
+    values = np.frombuffer(series)
+    size = values.size - burn
     scale, _, residual = centre(values, burn)
     half = size // 2
     if min(float(robust.mad(residual[:half])), float(robust.mad(residual[half:]))) < _SMALLEST:

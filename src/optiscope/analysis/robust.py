@@ -20,9 +20,23 @@ _CLIP, _CLIPPED = 2.0, 0.9594
 _SWING_END = 1 - 1e-9
 
 
-def mad(x: Floats, axis: int = -1) -> Floats:
-    """Return the median absolute deviation from the median along `axis`."""
-    return np.asarray(np.median(np.abs(x - np.median(x, axis=axis, keepdims=True)), axis=axis))
+def median(x: Floats) -> Floats:
+    """Return what `np.median` does of `x`, [..., T] to [...], to the last bit (but for the sign of a zero).
+
+    It takes a fifth of the time: one value of each row is put in its place, where `np.median` puts two or three, and
+    only for one NumPy has vector code.
+    """
+    half = x.shape[-1] // 2
+    parted = np.partition(x, half, axis=-1)
+    found = parted[..., half]
+    if x.shape[-1] % 2 == 0:
+        found = (np.max(parted[..., :half], axis=-1) + found) / 2
+    return np.where(np.isnan(x).any(axis=-1), np.nan, found)
+
+
+def mad(x: Floats) -> Floats:
+    """Return the median absolute deviation from the median, [..., T] to [...]."""
+    return median(np.abs(x - median(x)[..., None]))
 
 
 def running_median(x: Floats, window: int = 51) -> Floats:
@@ -34,8 +48,8 @@ def running_median(x: Floats, window: int = 51) -> Floats:
     if window % 2 == 0 or window < 1:
         raise ValueError(f"a centred window has an odd length, not {window}")
     if x.size <= window:
-        return np.full(x.shape, np.median(x)) if x.size else x.copy()
-    inner = np.median(np.lib.stride_tricks.sliding_window_view(x, window), axis=-1)
+        return np.full(x.shape, median(x)) if x.size else x.copy()
+    inner = median(np.lib.stride_tricks.sliding_window_view(x, window))
     return np.asarray(np.pad(inner, window // 2, mode="edge"))
 
 
@@ -45,7 +59,7 @@ def coarse_residual(x: Floats, window: int = 51, stride: int = 10) -> Floats:
     The median is taken at every `stride`-th step and joined by straight lines, which is `stride` times cheaper and
     leaves what the statistics are by chance unchanged within their sampling error.
     """
-    knots = np.median(np.lib.stride_tricks.sliding_window_view(x, window, axis=1)[:, ::stride], axis=-1)
+    knots = median(np.lib.stride_tricks.sliding_window_view(x, window, axis=1)[:, ::stride])
     inner = x[:, window // 2 : x.shape[1] - window // 2]
     at = np.arange(inner.shape[1]) / stride
     left = np.minimum(at.astype(np.intp), knots.shape[1] - 1)
@@ -71,7 +85,7 @@ def scale(x: Floats) -> Floats:
     A spike counts as two standard deviations, and normal noise is measured almost as well as without the clipping: its
     growth is told with two thirds of the error that the MAD has.
     """
-    limit = _CLIP * MAD_TO_SIGMA * np.median(np.abs(x), axis=-1, keepdims=True)
+    limit = _CLIP * MAD_TO_SIGMA * median(np.abs(x))[..., None]
     return np.asarray(np.sqrt(np.mean(np.clip(x, -limit, limit) ** 2, axis=-1)) / _CLIPPED)
 
 

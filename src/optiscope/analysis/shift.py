@@ -26,16 +26,24 @@ _EXACT, _TINY = 1e-20, 1e-300
 
 @attrs.frozen(kw_only=True, eq=False)
 class Shift:
-    """The best step of each series. Its `statistic` is t of its `height`; `first` the index of its first value.
+    """The best step of each `series`, [..., T].
 
-    `noise`, [..., T], is the series without trend and step, `order` that of the autoregression it was whitened by.
+    Its `statistic` is t of its `height`; `first` the index of its first value. `order` is that
+    of the autoregression that the series and the `trend` were whitened by.
     """
 
     statistic: Floats
     first: npt.NDArray[np.intp]
     height: Floats
-    noise: Floats
     order: int
+    series: Floats
+    trend: Floats
+
+    @property
+    def noise(self) -> Floats:
+        """The series without trend and step, [..., T]."""
+        step = (np.arange(self.series.shape[-1]) >= self.first[..., None]) * self.height[..., None]
+        return remove_trend(self.series - step, self.trend)
 
 
 def _products(x: Floats, a: Floats) -> Floats:
@@ -74,10 +82,7 @@ def best_step(y: Floats, trend: Floats, a: Floats) -> Shift:
     gain, height = (np.take_along_axis(x, at, axis=-1) for x in (gains, products / squares))
     left = np.maximum(np.sum(e**2, axis=-1, keepdims=True) - gain, _EXACT * gain) + _TINY
     t = np.sqrt(gain / left * (size - order - trend.shape[-1] - 1))
-    first = peak + order
-    step = (np.arange(size) >= first[..., None]) * height
-    noise = remove_trend(y - step, trend)
-    return Shift(statistic=t[..., 0], first=first, height=height[..., 0], noise=noise, order=order)
+    return Shift(statistic=t[..., 0], first=peak + order, height=height[..., 0], order=order, series=y, trend=trend)
 
 
 def shift(y: Floats, trend: Floats, order: int | None = None) -> Shift:

@@ -78,7 +78,7 @@ def info(
 
 
 def verify(
-    paths: Annotated[list[Path], Parameter(help="Run files, or folders of them.")],
+    paths: Annotated[list[Path], Parameter(help="Run files, or folders of them.", json_list=False)],
     /,
     *,
     json: Annotated[bool, JSON] = False,

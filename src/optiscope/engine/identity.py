@@ -19,9 +19,13 @@ from optiscope.params import Parameters
 
 
 def run_id(prefix: str, identity: Mapping[str, Any]) -> str:
-    """Return a readable prefix and ten hexadecimal digits of the SHA-256 of `identity`, fit for a file name."""
+    """Return a readable prefix and ten hexadecimal digits of the SHA-256 of `identity`, fit for a file name.
+
+    It begins as neither a hidden file nor an option of a command does.
+    """
     text = json.dumps(identity, sort_keys=True, default=str)
-    return f"{re.sub(r'[^A-Za-z0-9._-]+', '-', prefix)}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+    readable = re.sub(r"[^A-Za-z0-9._-]+", "-", prefix).lstrip("-.") or "run"
+    return f"{readable}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
 
 def state_digest(params: Parameters, state: Mapping[str, npt.NDArray[Any]]) -> str:

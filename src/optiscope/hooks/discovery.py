@@ -11,6 +11,7 @@ set for a whole shell, or a whole machine, so a name in it that is not there is 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.machinery
 import importlib.metadata
@@ -18,7 +19,7 @@ import importlib.util
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any, Literal
@@ -65,18 +66,40 @@ class Candidate:
         return PluginState(name=self.name, version=self.version, origin=self.origin, state=state, why=why)
 
 
-def entry_points() -> Iterator[Candidate]:
-    """Yield the plugins that are installed, sorted by name."""
-    found = importlib.metadata.entry_points(group=PROJECT)
-    for entry in sorted(found, key=lambda entry: (entry.name, entry.value)):
+def entry_points() -> tuple[Candidate, ...]:
+    """Return the plugins that are installed, sorted by name.
+
+    Reading what all packages say takes most of the time that it takes to make a host, and a worker makes one for each
+    run: so they are read again only where the path, or a folder on it, is another than at the last time.
+    """
+    path = tuple((place, _changed(place)) for place in sys.path)
+    return _installed(importlib.metadata.entry_points, path, tuple(map(id, sys.meta_path)))
+
+
+@functools.lru_cache(maxsize=1)
+def _installed(find: Callable[..., Iterable[importlib.metadata.EntryPoint]], *_: object) -> tuple[Candidate, ...]:
+    """Return what `find` finds; whatever else that hangs on is given as well."""
+    found = []
+    for entry in sorted(find(group=PROJECT), key=lambda entry: (entry.name, entry.value)):
         package, version = stated(entry.dist, "Name", "Version")
-        yield Candidate(
+        candidate = Candidate(
             name=entry.name,
             version=version,
             origin=f"{package} ({entry.value})" if entry.dist else entry.value,
             load=entry.load,
             packages=(package,) if entry.dist else (),
         )
+        found.append(candidate)
+    return tuple(found)
+
+
+def _changed(place: str) -> tuple[int, int, int] | None:
+    """Return which folder or archive lies at a place of the path, and when something last came or went there."""
+    try:
+        found = os.stat(place or ".")
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino, found.st_mtime_ns
 
 
 def disabled() -> frozenset[str]:

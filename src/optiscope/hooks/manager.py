@@ -318,7 +318,7 @@ def create_manager(
     it runs; with `strict`, or when it was asked for by its file, it is a PluginError. Of two plugins that give one
     name the second is broken; without `strict` the PluginError comes when pieces are looked for.
     """
-    installed = list(discovery.entry_points()) if discover else []
+    installed = discovery.entry_points() if discover else ()
     asked = [discovery.from_file(path) for path in files]
     names = {candidate.name for candidate in (*installed, *asked)}
     blocked = dict.fromkeys(discovery.disabled(), f"by {discovery.DISABLE}") | dict.fromkeys(block, "by --no-plugin")

@@ -25,7 +25,7 @@ from optiscope.sweep.execute import is_finished
 from optiscope.sweep.folder import check_folder
 from optiscope.sweep.forecast import Kind, kind_of, makespan
 from optiscope.sweep.grid import plan
-from optiscope.sweep.run import jobs_for, remembered
+from optiscope.sweep.run import jobs_for, kernels_of, remembered
 
 STEPS = 11
 """Steps that are taken of each kind; all but the first are timed."""
@@ -64,7 +64,7 @@ def foresee(
     host = host_for(grid)
     runs = plan(grid, host)
     if out is not None:
-        check_folder(out, remembered(grid, host, runs), host.active, resume, overwrite)
+        check_folder(out, remembered(grid, host, runs), host.active, resume, overwrite, kernels_of(runs))
     pending = [run for run in runs if not (resume and out and is_finished(out / "runs" / f"{run.info.run_id}.h5"))]
     return estimate(pending, max(1, jobs_for(grid, host, executor, jobs, time_limit)), len(runs) - len(pending))
 

@@ -1,7 +1,8 @@
 """The folder of a characterization: who may write there, and what it holds.
 
-    OUT/grid.json               what was asked for, and the plugins' versions: what --resume compares with; also the
-                                schedules that a budget led to, which --resume takes over and never measures again
+    OUT/grid.json               what was asked for, the plugins' versions, and the kernels of each model: what --resume
+                                compares with; also the schedules that a budget led to, which --resume takes over and
+                                never measures again
     OUT/grid.json.lock          who works in the folder now
     OUT/runs/<run_id>.h5        one file a run; beside it, until the run has ended, <run_id>.state and <run_id>.h5.lock
     OUT/index.h5                a row a run, for readers of many
@@ -21,6 +22,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -47,10 +49,16 @@ def default_folder() -> Path:
 
 
 def check_folder(
-    out: Path, grid: GridConfig, plugins: Iterable[PluginInfo], resume: bool = False, overwrite: bool = False
+    out: Path,
+    grid: GridConfig,
+    plugins: Iterable[PluginInfo],
+    resume: bool = False,
+    overwrite: bool = False,
+    kernels: Mapping[str, str] = MappingProxyType({}),
 ) -> GridConfig:
     """Return what is to be run in `out`: `grid`, with the schedules that are held there if `resume` goes on with them.
 
+    `kernels` says on which each model runs, those with images first; models that are not in it run on the grid's.
     UsageError if it holds a characterization and neither `resume` nor `overwrite` is given, if `resume` finds a grid
     that differs in more than longer axes, or if files of the same names lie there that are not a characterization's.
     Nothing is written.
@@ -66,7 +74,7 @@ def check_folder(
         held = _held(out)
         if grid.unmeasured and held["grid"].get("budget") == grid.budget:
             grid = attrs.evolve(grid, thin=held["grid"].get("thin"))
-        check_resume(out, held, _describe(grid, plugins))
+        check_resume(out, held, _describe(grid, plugins, kernels))
     elif ours and not overwrite:
         raise UsageError(
             f"{out} already holds a characterization: go on with --resume, replace it with --overwrite, "
@@ -88,14 +96,19 @@ def held(out: Path) -> Iterator[None]:
 
 
 def open_folder(
-    out: Path, grid: GridConfig, plugins: Iterable[PluginInfo], resume: bool = False, overwrite: bool = False
+    out: Path,
+    grid: GridConfig,
+    plugins: Iterable[PluginInfo],
+    resume: bool = False,
+    overwrite: bool = False,
+    kernels: Mapping[str, str] = MappingProxyType({}),
 ) -> Path:
     """Make `out` ready for the runs of `grid` and return the folder of runs.
 
     UsageError as for `check_folder`; FileError if it cannot be written, or another process is writing there.
     """
-    grid = check_folder(out, grid, plugins, resume, overwrite)
-    asked = _describe(grid, plugins)
+    grid = check_folder(out, grid, plugins, resume, overwrite, kernels)
+    asked = _describe(grid, plugins, kernels)
     runs = out / "runs"
     with telling(out):
         if overwrite:
@@ -106,18 +119,18 @@ def open_folder(
 
 
 def _held(out: Path) -> dict[str, dict[str, Any]]:
-    """Return what grid.json holds: "grid" and "plugins"; UsageError if it is damaged."""
+    """Return what grid.json holds: "grid", "plugins" and "kernels"; UsageError if it is damaged."""
     path = out / GRID
     try:
         held = json.loads(path.read_text())
-        grid, plugins = dict(held["grid"]), dict(held["plugins"])
+        grid, plugins, kernels = dict(held["grid"]), dict(held["plugins"]), dict(held.get("kernels", {}))
         for name in ("model", "reduction"):  # a single text until grids could have several
             if isinstance(grid[name], str):
                 grid[name] = [grid[name]]
         for name in AXES:
             if not isinstance(grid[name], int if name == "seeds" else list) and (name, grid[name]) != ("seeds", "auto"):
                 raise TypeError(name)
-        return {"grid": grid, "plugins": plugins}
+        return {"grid": grid, "plugins": plugins, "kernels": kernels}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
             f"{path} is missing or damaged: --resume cannot tell what was begun, use --overwrite"
@@ -127,11 +140,14 @@ def _held(out: Path) -> dict[str, dict[str, Any]]:
 def check_resume(out: Path, held: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
     """Raise UsageError unless `asked` is the grid `held` in `out`, apart from longer axes and what changes no run.
 
-    "auto" seeds are as many as were begun, and go on from all that are there.
+    "auto" seeds are as many as were begun, and go on from all that are there. Kernels are those of the models that are
+    there: a network may join problems without images, which run on others.
     """
     grid, versions = held["grid"], held["plugins"]
     for name, value in asked["grid"].items():
         was = grid.get(name)
+        if name == "kernels":
+            value, was = _kernels(held, asked)
         if value == was or name in OF_CELLS or (name, value) == ("seeds", "auto"):
             continue
         if name not in AXES:
@@ -150,6 +166,14 @@ def check_resume(out: Path, held: Mapping[str, Any], asked: Mapping[str, Any]) -
             raise UsageError(f"--resume: plugin {name} was {version} in {out} and is {now} now: use another --out")
 
 
+def _kernels(held: Mapping[str, Any], asked: Mapping[str, Any]) -> tuple[str, str]:
+    """Return on which kernels a model runs now, and ran, where the two differ for one that is there."""
+    now, models = asked["kernels"], held["grid"]["model"]
+    # Until each model's were kept, there was one name: that of the first with images, or of all where none had any.
+    ran = held["kernels"] or {model: held["grid"].get("kernels") for model in [m for m in now if m in models][:1]}
+    return next(((now[model], was) for model, was in ran.items() if now.get(model, was) != was), ("", ""))
+
+
 def _seeds_begun(out: Path) -> int:
     """Return how many seeds the cell in `out` has that has most."""
     return 1 + max((row["seed"] for row in open_grid(out).runs if "seed" in row), default=-1)
@@ -165,11 +189,14 @@ def _mend(name: str, was: Any) -> str:
     return f"{flag}use another --out"
 
 
-def _describe(grid: GridConfig, plugins: Iterable[PluginInfo]) -> dict[str, Any]:
+def _describe(grid: GridConfig, plugins: Iterable[PluginInfo], kernels: Mapping[str, str]) -> dict[str, Any]:
     """Return what is compared on `--resume`, as it looks after a round trip through JSON."""
-    described: dict[str, Any] = json.loads(
-        json.dumps({"grid": attrs.asdict(grid), "plugins": {plugin.name: plugin.version for plugin in plugins}})
-    )
+    facts = {
+        "grid": attrs.asdict(grid),
+        "plugins": {plugin.name: plugin.version for plugin in plugins},
+        "kernels": {**kernels, **{model: grid.kernels for model in grid.model if model not in kernels}},
+    }
+    described: dict[str, Any] = json.loads(json.dumps(facts))
     return described
 
 

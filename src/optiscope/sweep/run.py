@@ -1,10 +1,10 @@
 """A grid, from configuration to verdicts: plan, measure what has a budget, run, label.
 
-Runs go to an executor, longest first and a few at a time; what `optiscope.sweep.seeds` adds to them goes next. What is
-finished is never run again; what a killed worker left is taken up on `resume` after its last whole epoch, and comes to
-the same bits as if nothing had happened. Verdicts are formed from the files alone, by `optiscope.labels`: each by the
-worker that made the run, and here for files that were there before. A run that left no file is named, as no verdict
-can tell of it.
+Runs go to an executor, the most work first and a few at a time; what `optiscope.sweep.seeds` adds to them goes next.
+What is finished is never run again; what a killed worker left is taken up on `resume` after its last whole epoch, and
+comes to the same bits as if nothing had happened. Verdicts are formed from the files alone, by `optiscope.labels`: each
+by the worker that made the run, and here for files that were there before. A run that left no file is named, as no
+verdict can tell of it.
 
 A budget is measured once for all runs, in this process, on the run of each model whose share of observing is largest:
 that with the smallest batch, and the first optimizer among those. So all files of a grid have rows at the same
@@ -13,6 +13,7 @@ multiples of what is declared. `resume` takes the schedules from the folder.
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import warnings
@@ -29,6 +30,7 @@ from optiscope.engine import Prepared, host_for, measure, prepare, schedules
 from optiscope.errors import FileError, UsageError
 from optiscope.hooks import PluginHost
 from optiscope.labels import Characterization, build_analyzers, label_folder
+from optiscope.records import RunInfo
 from optiscope.storage import checkpoint, write_index
 from optiscope.sweep.execute import OnProgress, Workers, execute, is_finished
 from optiscope.sweep.folder import check_folder, default_folder, held, open_folder
@@ -71,15 +73,15 @@ def characterize(
     runs = plan(grid, host)
     analyzers = build_analyzers(host, grid.options)
     workers, jobs = workers_for(grid, host, executor, jobs, time_limit)
-    grid = remembered(grid, host, runs)
+    grid, kernels = remembered(grid, host, runs), kernels_of(runs)
     folder = Path(out) if out is not None else default_folder()
     with workers:
         asked = grid
-        grid, told = freeze_schedules(check_folder(folder, grid, host.active, resume, overwrite), runs)
+        grid, told = freeze_schedules(check_folder(folder, grid, host.active, resume, overwrite, kernels), runs)
         if grid is not asked:
             runs = tuple(prepare(attrs.evolve(run.config, thin=grid.thin), host, run.images) for run in runs)
         with held(folder):
-            run_folder = open_folder(folder, grid, host.active, resume, overwrite)
+            run_folder = open_folder(folder, grid, host.active, resume, overwrite, kernels)
             seeds = Seeds(grid, runs, run_folder, host, lambda path: verdict_of(path, analyzers))
             watch = Watch(seeds.runs, run_folder, jobs)
             pending = unfinished(seeds.runs, run_folder, watch)
@@ -134,18 +136,31 @@ def remembered(grid: GridConfig, host: PluginHost, runs: Sequence[Prepared]) -> 
 
     The kernels are those of the runs that have images, if there are any: others have no use for them.
     """
-    shows = next((run for run in runs if run.images is not None), runs[0])
-    return attrs.evolve(without_executors(grid, host), kernels=shows.config.kernels, block=shows.config.block)
+    kernels = next(iter(kernels_of(runs).values()))
+    return attrs.evolve(without_executors(grid, host), kernels=kernels, block=runs[0].config.block)
+
+
+def kernels_of(runs: Sequence[Prepared]) -> dict[str, str]:
+    """Return on which kernels each model of `runs` runs, those with images first."""
+    return {run.info.model: run.config.kernels for run in sorted(runs, key=lambda run: run.images is None)}
 
 
 def unfinished(runs: Sequence[Prepared], folder: Path, watch: Watch) -> list[Prepared]:
-    """Return those of `runs` that are still to be trained, the longest first, and have `watch` skip the others."""
+    """Return those of `runs` that are still to be trained, the most work first, and have `watch` skip the others.
+
+    Work is steps times batch size times parameters: no time, but in the same order for most grids of several models.
+    """
     finished = {run.info.run_id for run in runs if is_finished(folder / f"{run.info.run_id}.h5")}
     for run_id in finished:  # killed between its end and the removal of this
         checkpoint.remove(checkpoint.path_of(folder / f"{run_id}.h5"))
     watch.skip(finished)
     pending = [run for run in runs if run.info.run_id not in finished]
-    return sorted(pending, key=lambda run: -run.info.steps * run.info.batch_size)
+    return sorted(pending, key=lambda run: -work_of(run.info))
+
+
+def work_of(run: RunInfo) -> int:
+    """Return how much there is to do in a run: steps times batch size times parameters."""
+    return run.steps * run.batch_size * sum(math.prod(shape) for _, shape in run.parameters)
 
 
 @contextmanager

@@ -34,7 +34,15 @@ from optiscope.storage.schema import layout
 from optiscope.sweep.execute import OnProgress, execute
 from optiscope.sweep.folder import check_folder, default_folder, held, open_folder
 from optiscope.sweep.grid import plan
-from optiscope.sweep.run import ending, freeze_schedules, refuse_in_worker, remembered, unfinished, workers_for
+from optiscope.sweep.run import (
+    ending,
+    freeze_schedules,
+    kernels_of,
+    refuse_in_worker,
+    remembered,
+    unfinished,
+    workers_for,
+)
 from optiscope.sweep.watch import Watch
 from optiscope.whole import write_whole
 
@@ -141,13 +149,13 @@ def max_lr(
     bases = plan(grid, host)
     analyzers = build_analyzers(host, grid.options)
     workers, jobs = workers_for(grid, host, executor, jobs, time_limit)
-    grid = remembered(grid, host, bases)
+    grid, kernels = remembered(grid, host, bases), kernels_of(bases)
     folder = Path(out) if out is not None else default_folder()
     with workers:
-        grid, told = freeze_schedules(check_folder(folder, grid, host.active, resume, overwrite), bases)
+        grid, told = freeze_schedules(check_folder(folder, grid, host.active, resume, overwrite, kernels), bases)
         searches = [_Search(base, host, grid.thin, settings) for base in bases]
         with held(folder):
-            runs = open_folder(folder, grid, host.active, resume, overwrite)
+            runs = open_folder(folder, grid, host.active, resume, overwrite, kernels)
             watch = Watch((), runs, jobs)
             lost: dict[str, str] = {}
             with ending(workers, folder):
