@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -47,10 +47,16 @@ def default_folder() -> Path:
 
 
 def check_folder(
-    out: Path, grid: GridConfig, plugins: Iterable[PluginInfo], resume: bool = False, overwrite: bool = False
+    out: Path,
+    grid: GridConfig,
+    plugins: Iterable[PluginInfo],
+    resume: bool = False,
+    overwrite: bool = False,
+    flags: Collection[str] | None = None,
 ) -> GridConfig:
     """Return what is to be run in `out`: `grid`, with the schedules that are held there if `resume` goes on with them.
 
+    `flags` are the fields that the command has an option for, None for all: others are not told to be given again.
     UsageError if it holds a characterization and neither `resume` nor `overwrite` is given, if `resume` finds a grid
     that differs in more than longer axes, or if files of the same names lie there that are not a characterization's.
     Nothing is written.
@@ -63,10 +69,10 @@ def check_folder(
     if not ours and (foreign := _in_the_way(out)):
         raise UsageError(f"{out} holds {foreign} but no {GRID}, so it cannot be told whose it is: choose another --out")
     if ours and resume:
-        held = _held(out)
+        held = read_grid(out)
         if grid.unmeasured and held["grid"].get("budget") == grid.budget:
             grid = attrs.evolve(grid, thin=held["grid"].get("thin"))
-        check_resume(out, held, _describe(grid, plugins))
+        check_resume(out, held, _describe(grid, plugins), flags)
     elif ours and not overwrite:
         raise UsageError(
             f"{out} already holds a characterization: go on with --resume, replace it with --overwrite, "
@@ -105,7 +111,7 @@ def open_folder(
     return runs
 
 
-def _held(out: Path) -> dict[str, dict[str, Any]]:
+def read_grid(out: Path) -> dict[str, dict[str, Any]]:
     """Return what grid.json holds: "grid" and "plugins"; UsageError if it is damaged."""
     path = out / GRID
     try:
@@ -124,10 +130,12 @@ def _held(out: Path) -> dict[str, dict[str, Any]]:
         ) from error
 
 
-def check_resume(out: Path, held: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+def check_resume(
+    out: Path, held: Mapping[str, Any], asked: Mapping[str, Any], flags: Collection[str] | None = None
+) -> None:
     """Raise UsageError unless `asked` is the grid `held` in `out`, apart from longer axes and what changes no run.
 
-    "auto" seeds are as many as were begun, and go on from all that are there.
+    "auto" seeds are as many as were begun, and go on from all that are there. `flags` are those of `check_folder`.
     """
     grid, versions = held["grid"], held["plugins"]
     for name, value in asked["grid"].items():
@@ -135,7 +143,8 @@ def check_resume(out: Path, held: Mapping[str, Any], asked: Mapping[str, Any]) -
         if value == was or name in OF_CELLS or (name, value) == ("seeds", "auto"):
             continue
         if name not in AXES:
-            raise UsageError(f"--resume: {name} is {value!r} now and was {was!r} in {out}: {_mend(name, was)}")
+            mend = _mend(name, was) if flags is None or name in flags else "use another --out"
+            raise UsageError(f"--resume: {name} is {value!r} now and was {was!r} in {out}: {mend}")
         if name == "seeds":
             was = _seeds_begun(out) if was == "auto" else was
         if value >= was if name == "seeds" else was and all(each in value for each in was):
