@@ -19,6 +19,7 @@ from optiscope.errors import FileError
 from optiscope.report.blocks import Block, Code, Gallery, Page, Paragraph, Section, Table, Text
 from optiscope.report.evidence import Entry, cost_of_observing, origin
 from optiscope.report.inputs import Cell, Document, RunFile
+from optiscope.report.legends import map_legend
 from optiscope.report.maps import Map, map_figure, maps
 from optiscope.report.measures import (
     NOTHING,
@@ -31,7 +32,7 @@ from optiscope.report.measures import (
     told,
     told_share,
 )
-from optiscope.report.page import MAP_LEGEND, entries_of, of, training, verdicts
+from optiscope.report.page import entries_of, of, training, verdicts
 from optiscope.report.tables import number
 from optiscope.report.tolerance import Tolerance, edge_power, pooled, tolerance
 
@@ -83,7 +84,7 @@ def card_page(optimizer: str, document: Document, cells: Sequence[Cell], checks:
         body=(
             Paragraph(_setting(cells)),
             glance,
-            Section(title="Where it is stable", body=(Gallery(figures=pictures, legend=MAP_LEGEND),)),
+            Section(title="Where it is stable", body=(Gallery(figures=pictures, legend=map_legend(found)),)),
             *parts,
             cost,
             *((observing,) if observing else ()),

@@ -66,6 +66,12 @@ class Map:
         return dict(sorted(known.items()))
 
     @property
+    def near(self) -> dict[int, float]:
+        """Those of `limits` that are drawn: not too far from all that was tried."""
+        lrs = sorted({lr_of(cell) for cell in self.cells})
+        return {size: limit for size, limit in self.limits.items() if _distance(limit, lrs) < FAR}
+
+    @property
     def theory(self) -> str:
         """The same in words; empty where nothing is known."""
         limits = self.limits
@@ -125,22 +131,21 @@ def map_data(found: Map) -> Columns:
 @style()
 def draw_map(found: Map) -> Drawing:
     """Draw a map; see the module's docstring."""
-    rows, limits = found.rows, found.limits
+    rows, near = found.rows, found.near
     figure, axes = panels((WIDTH, FRAME + ROW * len(rows)), len(rows))
     every = sorted({lr_of(cell) for cell in found.cells})
-    near = [limit for limit in limits.values() if _distance(limit, every) < FAR]
     for ax, (size, row) in zip(axes, rows.items(), strict=True):
         tiles = edges([lr_of(cell) for cell in row])
         for cell, (left, right) in zip(row, tiles, strict=True):
             _draw_cell(ax, cell, left, right)
         ax.axhline(0.5, color=MUTED, linewidth=0.7, linestyle="--")
-        if size in limits and limits[size] in near:
-            ax.axvline(limits[size], color=INK, linewidth=1.2, linestyle=":")
+        if size in near:
+            ax.axvline(near[size], color=INK, linewidth=1.2, linestyle=":")
         ax.set_ylim(-0.1, 1.1)
         ax.set_yticks([0, 0.5, 1], ["0", ".5", "1"])
         ax.set_ylabel(f"batch {size}", fontsize=7)
         ax.tick_params(labelbottom=False)
-    _lr_axis(axes, every, near)
+    _lr_axis(axes, every, list(near.values()))
     axes[0].set_title(shorten(found.name, TITLE), loc="left", parse_math=False)
     return figure
 

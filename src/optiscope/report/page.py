@@ -20,7 +20,6 @@ from optiscope.report.blocks import (
     Gallery,
     Gap,
     Link,
-    Mark,
     Muted,
     Page,
     Paragraph,
@@ -40,7 +39,8 @@ from optiscope.report.figures import (
     signal_panel,
     training_panel,
 )
-from optiscope.report.inputs import BAND, Cell, Document, Floats, RunFile, Track
+from optiscope.report.inputs import Cell, Document, Floats, RunFile, Track
+from optiscope.report.legends import map_legend, signal_legend, training_legend
 from optiscope.report.maps import map_figure, maps
 from optiscope.report.measures import end_accuracy, end_loss, gap, has_accuracy, percent, spread, told, told_share
 from optiscope.report.tables import confidence_of, spent, verdict_rows
@@ -52,35 +52,6 @@ MOST_DRAWN = 100
 
 MOST_POINTS = 60_000
 """Points that a line may have in all panels of one kind together: with more than 50 cells each gets fewer."""
-
-SIGNAL_LEGEND: tuple[tuple[Mark, str], ...] = (
-    ("signal", "5 % quantile of the logits of 50 images of the batch"),
-    ("minimum", "minimum over the whole batch"),
-    (
-        "envelope",
-        "lower envelope as it is judged, in logits: running median in units of the running spread, "
-        f"\N{PLUS-MINUS SIGN} {BAND:g} robust standard deviations",
-    ),
-    ("other", "the same curve of other seeds"),
-    ("burn-in", "burn-in, not judged"),
-    ("alarm", "first alarm, and the steps of each alarm"),
-)
-
-TRAINING_LEGEND: tuple[tuple[Mark, str], ...] = (
-    ("minimum", "each training batch, where there is one seed"),
-    ("spread", "running median over 51 steps; with several seeds their median, least and greatest"),
-    ("test", "all test images, after each epoch: median over the seeds, least and greatest"),
-    ("alarm", "first alarm"),
-)
-
-MAP_LEGEND: tuple[tuple[Mark, str], ...] = (
-    (
-        "interval",
-        "P(unstable), its mean and interval: a disc is stable, a cross unstable, a diamond undecided, "
-        "and hollow is one seed",
-    ),
-    ("theory", "largest stable learning rate by theory, where it is known"),
-)
 
 
 def entries_of(document: Document, cells: Iterable[Cell]) -> tuple[Entry, ...]:
@@ -175,14 +146,13 @@ def verdicts(entries: Sequence[Entry], linked: bool = True) -> Block:
 
 def map_section(entries: Iterable[Entry]) -> Block | None:
     """Return a map for each optimizer in each setting; None where there is no cell."""
-    figures = tuple(
-        map_figure(found, f"map-{count}") for count, found in enumerate(maps(entry.cell for entry in entries), start=1)
-    )
-    if not figures:
+    every = maps(entry.cell for entry in entries)
+    if not every:
         return None
+    figures = tuple(map_figure(found, f"map-{count}") for count, found in enumerate(every, start=1))
     return Section(
         title="Learning rate and batch size",
-        body=(Paragraph("Tiles have the colour of the verdict."), Gallery(figures=figures, legend=MAP_LEGEND)),
+        body=(Paragraph("Tiles have the colour of the verdict."), Gallery(figures=figures, legend=map_legend(every))),
     )
 
 
@@ -200,7 +170,7 @@ def signals(entries: tuple[Entry, ...]) -> Block:
         words += (
             f" {len(entries)} of {every} cells are drawn: those that are not stable, and after them the first ones."
         )
-    return Section(title="Signal", body=(Paragraph(words), Gallery(figures=figures, legend=SIGNAL_LEGEND)))
+    return Section(title="Signal", body=(Paragraph(words), Gallery(figures=figures, legend=signal_legend(entries))))
 
 
 def signal_figures(entries: Sequence[Entry], points: int) -> tuple[Figure | Gap, ...]:
@@ -289,7 +259,7 @@ def training(entries: tuple[Entry, ...]) -> Block:
     )
     heads = ("cell", "seeds", "loss", "test accuracy", "gap")
     table = Table(caption=caption, heads=heads, rows=tuple(rows), numbers=(1,))
-    gallery = Gallery(figures=tuple(figures), legend=TRAINING_LEGEND)
+    gallery = Gallery(figures=tuple(figures), legend=training_legend([entry for entry in entries if entry.drawn]))
     return Section(title="Loss and accuracy", body=(Paragraph(words), gallery, table))
 
 
