@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from optiscope.labels.cells import ONE_SEED
-from optiscope.labels.names import names_of
+from optiscope.names import names_of
 from optiscope.report.blocks import Columns, Figure
 from optiscope.report.figures import INK, MUTED, TITLE, VERDICTS, captioned, panels, shorten, style
 from optiscope.report.inputs import Cell, Document

@@ -23,7 +23,7 @@ import numpy as np
 
 from optiscope.analysis import Trial, unstable_share
 from optiscope.errors import FileError
-from optiscope.labels.names import names_of
+from optiscope.names import names_of
 from optiscope.report.blocks import Block, Gallery, Legend, Mark, Section, Table
 from optiscope.report.blocks import Figure as ReportFigure
 from optiscope.report.figures import INK, MUTED, SIGNAL, SIZE, VERDICTS, panels, shorten, style

@@ -24,7 +24,7 @@ from typing import Any, Literal
 from optiscope.config import parse_spelling
 from optiscope.errors import UsageError, unknown
 from optiscope.labels import read_document
-from optiscope.labels.names import names_of
+from optiscope.names import names_of
 from optiscope.report import html, markdown
 from optiscope.report.blocks import Columns, Page, figures
 from optiscope.report.card import card_page, read_checks, slug
