@@ -179,6 +179,29 @@ def test_the_loss_is_logarithmic_where_it_blows_up(make_track: MakeTrack, end: f
     assert scale == "log" or above.get_ylim()[0] == 0
 
 
+@pytest.mark.parametrize("low", [1e-3, 2.3])
+@pytest.mark.parametrize("times", [11.0, 20.0, 29.0, 60.0, 299.0, 3e3, 1e5, 1e9, 1e30])
+def test_a_logarithmic_loss_has_a_few_ticks_with_room_between_them(
+    make_track: MakeTrack, low: float, times: float
+) -> None:
+    figure = training_panel(make_track(low * np.geomspace(1, times, 100)), "sgd", "stable")
+    ax = figure.axes[0]
+    figure.canvas.draw()
+    bottom, top = ax.get_ylim()
+    labels = [*ax.get_yticklabels(), *ax.get_yticklabels(minor=True)]
+    seen = sorted(
+        tick.get_position()[1] for tick in labels if tick.get_text() and bottom <= tick.get_position()[1] <= top
+    )
+    assert 2 <= len(seen) <= 6
+    assert np.diff(np.log(seen)).min() > np.log(top / bottom) / 12
+
+
+def test_what_is_no_logit_is_not_called_so(make_track: MakeTrack) -> None:
+    track = attrs.evolve(make_track(noise(50)), output="coordinates")
+    assert signal_panel(track, "sgd", "stable", (-5, 5)).axes[0].get_ylabel() == "coordinates"
+    assert signal_panel(track, "sgd", "stable").axes[0].get_ylabel() == "coordinates (own scale, symlog)"
+
+
 def test_drawing_leaves_the_settings_of_matplotlib_alone(make_track: MakeTrack) -> None:
     before = dict(mpl.rcParams)
     signal_panel(make_track(noise(50)), "sgd", "stable")

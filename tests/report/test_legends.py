@@ -6,10 +6,15 @@ from collections.abc import Callable
 from html import unescape
 from pathlib import Path
 
+import attrs
 import pytest
 
+from optiscope.labels import read_document
 from optiscope.report import draw_max_lr, write_report
+from optiscope.report.inputs import read_cells
+from optiscope.report.legends import signal_legend
 from optiscope.report.max_lr import max_lr_sections
+from optiscope.report.page import entries_of
 
 SIGNAL = ["5 % quantile", "minimum over", "lower envelope", "burn-in"]
 
@@ -83,6 +88,19 @@ def test_of_a_report(
     assert found[2] == training
     lines = re.findall(r"^- .*?: (.*)$", write_report(tmp_path, "md").read_text(encoding="utf-8"), re.MULTILINE)
     assert lines[: len(of_map)] == of_map
+
+
+def test_of_outputs_that_are_no_logits(study: Path) -> None:
+    document = read_document(study)
+    entries = entries_of(document, read_cells(study, document))[:2]
+    other = entries[1].cell.runs[0]
+    cell = attrs.evolve(entries[1].cell, runs=(attrs.evolve(other, track=attrs.evolve(other.track, output="x")),))
+    for chosen, words in (
+        (entries, "logits of 50 images"),
+        ([entries[0], attrs.evolve(entries[1], cell=cell)], "logits or x of 50 rows"),
+        ([attrs.evolve(entries[1], cell=cell)], "x of 50 rows"),
+    ):
+        assert signal_legend(chosen)[0][1] == f"5 % quantile of the {words} of the batch"
 
 
 SEARCH = {

@@ -22,16 +22,18 @@ THEORY = "largest stable learning rate by theory, where it is known"
 def signal_legend(entries: Sequence[Entry]) -> Legend:
     """Return the legend of the panels of the signal of `entries`."""
     shown, others = _tracks(entries)
+    outputs = " or ".join(dict.fromkeys(track.output for track in shown))
+    few = "50 images" if outputs == "logits" else "50 rows"
     marks: tuple[tuple[Mark, str, bool], ...] = (
         (
             "signal",
-            "5 % quantile of the logits of 50 images of the batch",
+            f"5 % quantile of the {outputs} of {few} of the batch",
             any(np.isfinite(track.signal).any() for track in shown),
         ),
         ("minimum", "minimum over the whole batch", any(np.isfinite(track.batch_min).any() for track in shown)),
         (
             "envelope",
-            "lower envelope as it is judged, in logits: running median in units of the running spread, "
+            f"lower envelope as it is judged, in {outputs}: running median in units of the running spread, "
             f"\N{PLUS-MINUS SIGN} {BAND:g} robust standard deviations",
             any(track.envelope for track in shown),
         ),

@@ -31,7 +31,7 @@ SETTING = ("optimizer", "options", "reduction", "model", "data")
 """What cells of one map have in common."""
 
 SHAPES = {"stable": "o", "unstable": "X", "undecided": "D"}
-WIDTH, ROW, FRAME = 3.5, 0.68, 0.84
+WIDTH, ROW, HEAD, FOOT = 3.5, 0.68, 0.28, 0.42
 """Inches: of a map, of a row, and of what is above and below the rows."""
 
 TICKS = 5
@@ -132,7 +132,7 @@ def map_data(found: Map) -> Columns:
 def draw_map(found: Map) -> Drawing:
     """Draw a map; see the module's docstring."""
     rows, near = found.rows, found.near
-    figure, axes = panels((WIDTH, FRAME + ROW * len(rows)), len(rows))
+    figure, axes = panels((WIDTH, HEAD + ROW * len(rows) + FOOT), len(rows), HEAD)
     every = sorted({lr_of(cell) for cell in found.cells})
     for ax, (size, row) in zip(axes, rows.items(), strict=True):
         tiles = edges([lr_of(cell) for cell in row])

@@ -142,18 +142,22 @@ def spread(values: Iterable[float]) -> Spread:
 
 
 def told(found: Spread, write: Callable[[float], str] = "{:.3g}".format) -> str:
-    """Return median and range as a person would write them: "0.52 (0.48 to 0.61)", or the number alone of one seed."""
+    """Return median and range as a person would write them: "0.52 (0.48 to 0.61)".
+
+    It is the number alone of one seed, and of several that differ in no digit that is written.
+    """
     if not found.count:
         return "not finite" if found.lost else NOTHING
     words = write(found.middle)
-    if found.count > 1:
-        words += f" ({write(found.low)} to {write(found.high)})"
+    low, high = write(found.low), write(found.high)
+    if low != high:
+        words += f" ({low} to {high})"
     return f"{words}, {found.lost} not finite" if found.lost else words
 
 
 def percent(value: float) -> str:
-    """Return a share as a percentage."""
-    return f"{100 * value:.1f} %"
+    """Return a share as a percentage, which no line breaks."""
+    return f"{100 * value:.1f}\N{NO-BREAK SPACE}%"
 
 
 def told_share(found: Spread) -> str:

@@ -199,7 +199,7 @@ def _signal(entry: Entry, limits: Limits | None, points: int) -> Figure | Gap:
         return Gap(key=f"{entry.key}-signal", caption=(row.name, " ", Verdict(row.verdict), ". ", "; ".join(why)))
     track, others = run.track, _others(entry, run)
     seed = f"seed {run.judged.get('seed')}, " if len(entry.cell.runs) > 1 else ""
-    alarms = "".join(f"; {alarm.name} at steps {alarm.first} to {alarm.last}" for alarm in track.alarms)
+    alarms = "".join(f"; {alarm.told}" for alarm in track.alarms)
     return Figure(
         key=f"{entry.key}-signal",
         label=f"Signal of {row.name} against the step: {row.verdict}. {row.why}{alarms}",
