@@ -131,7 +131,7 @@ def verdicts(entries: Sequence[Entry], linked: bool = True) -> Block:
             entry.row.lr,
             entry.row.reduction,
             Verdict(entry.row.verdict),
-            (entry.row.p_unstable, " ", Muted(entry.row.runs)),
+            (entry.row.p_unstable, ", ", Muted(entry.row.runs)),
             entry.row.why,
         )
         for entry in entries
