@@ -7,6 +7,7 @@ import shutil
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from optiscope.errors import FileError
@@ -125,6 +126,20 @@ def test_the_data_of_several_seeds_stand_side_by_side(folder: Path) -> None:
     assert {f"loss_seed_{seed}" for seed in range(3)} < set(rows[0])
     assert [row["loss_seed_2"] != "" for row in rows] == [step < 200 for step in range(1, 401)]
     assert [row["step"] for row in rows if row["test_accuracy_seed_0"]] == ["100", "200", "300", "400"]
+
+
+def test_the_data_hold_what_is_drawn_over_the_seeds_from_the_first_step_to_the_last(folder: Path) -> None:
+    with (folder / "report-figures" / "cell-3-training.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in (rows[0], rows[-1]):
+        values = sorted(float(row[f"loss_seed_{seed}"]) for seed in range(3) if row[f"loss_seed_{seed}"])
+        drawn = [float(row[f"loss_{what}"]) for what in ("least", "median", "greatest")]
+        assert drawn == pytest.approx([values[0], np.median(values), values[-1]])
+    assert all(row["accuracy_median"] for row in rows)
+    medians = [np.median([float(row[f"loss_seed_{seed}"]) for row in rows[74:125]]) for seed in range(3)]
+    assert float(rows[99]["loss_median"]) == pytest.approx(np.median(medians))
+    with (folder / "report-figures" / "cell-1-training.csv").open(newline="") as file:
+        assert "loss_least" not in next(csv.reader(file))
 
 
 def test_what_is_missing_is_an_empty_field() -> None:

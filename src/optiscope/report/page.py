@@ -42,7 +42,17 @@ from optiscope.report.figures import (
 from optiscope.report.inputs import Cell, Document, Floats, RunFile, Track
 from optiscope.report.legends import map_legend, signal_legend, training_legend
 from optiscope.report.maps import map_figure, maps
-from optiscope.report.measures import end_accuracy, end_loss, gap, has_accuracy, percent, spread, told, told_share
+from optiscope.report.measures import (
+    end_accuracy,
+    end_loss,
+    gap,
+    has_accuracy,
+    over_seeds,
+    percent,
+    spread,
+    told,
+    told_share,
+)
 from optiscope.report.tables import confidence_of, spent, verdict_rows
 
 HEADING = "What the optimizers did to training"
@@ -296,7 +306,10 @@ def ended(track: Track) -> str:
 
 
 def _training_data(cell: Cell) -> Columns:
-    """Return loss and accuracy of each seed at every step, and the test accuracy in the rows that end an epoch."""
+    """Return what is drawn: loss and accuracy of each seed at every step, and over the seeds their running medians.
+
+    The test accuracy stands in the rows that end an epoch.
+    """
     tracks = {run.judged.get("seed"): run.track for run in cell.runs if run.track}
     step = max((track.step for track in tracks.values()), key=len)
     columns: dict[str, Floats] = {"step": step}
@@ -304,4 +317,10 @@ def _training_data(cell: Cell) -> Columns:
         columns[f"loss_seed_{seed}"] = _along(step, track.step, track.loss)
         columns[f"accuracy_seed_{seed}"] = _along(step, track.step, track.accuracy)
         columns[f"test_accuracy_seed_{seed}"] = _along(step, track.epoch_step, track.val_accuracy)
+    for name in ("loss", "accuracy"):
+        seeds = over_seeds([getattr(track, name) for track in tracks.values()])
+        columns[f"{name}_median"] = _along(step, seeds.step, seeds.middle)
+        if len(tracks) > 1:
+            columns[f"{name}_least"] = _along(step, seeds.step, seeds.low)
+            columns[f"{name}_greatest"] = _along(step, seeds.step, seeds.high)
     return {name: values.tolist() for name, values in columns.items()}

@@ -126,7 +126,7 @@ def read_grid(out: Path) -> dict[str, dict[str, Any]]:
         return {"grid": grid, "plugins": plugins}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
-            f"{path} is missing or damaged: --resume cannot tell what was begun, use --overwrite"
+            f"{path} is missing or damaged: --resume cannot tell what was begun, use --overwrite or another --out"
         ) from error
 
 
