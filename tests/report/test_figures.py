@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 
 from optiscope.report.figures import (
     ALARM,
+    CARD,
     MEDIAN,
     MINIMUM,
     MUTED,
@@ -168,6 +169,8 @@ def test_every_alarm_is_a_bar_over_its_steps(make_track: MakeTrack) -> None:
     bars = [line.get_xdata() for line in lines(ax, ALARM) if list(line.get_xdata()) != [120, 120]]
     assert [list(bar) for bar in bars if len(bar) == 2] == [[120, 130], [300, 400]]
     assert [text.get_text() for text in ax.texts] == ["envelope X", "level $D$", "unstable"]
+    behind = [text.get_bbox_patch() for text in ax.texts[:2]]  # lines do not run through the names
+    assert [to_hex(patch.get_facecolor()) for patch in behind if patch] == 2 * [CARD]
 
 
 @pytest.mark.parametrize(
