@@ -78,15 +78,16 @@ def test_another_scale_than_was_begun_is_told_as_such(tmp_path, monkeypatch, was
 
 
 @pytest.mark.parametrize(
-    ("field", "mend"), [("data", "give --data 3, or use another --out"), ("kernels", "use another --out")]
+    ("field", "was", "mend"),
+    [("data", "images", "give --data images, or use another --out"), ("kernels", "auto", "use another --out")],
 )
-def test_what_no_option_of_the_command_can_mend_is_not_told_to_be_given(tmp_path, field, mend):
+def test_what_no_option_of_the_command_can_mend_is_not_told_to_be_given(tmp_path, field, was, mend):
     begin(small("full")[:1], tmp_path)
     path = tmp_path / "sgd-sum" / GRID
     held = json.loads(path.read_text())
-    held["grid"][field] = "3"
+    held["grid"][field] = was
     path.write_text(json.dumps(held))
-    with pytest.raises(UsageError, match=rf"--resume: {field} is .* now and was '3' in .*: {mend}$"):
+    with pytest.raises(UsageError, match=rf"--resume: {field} is .* now and was '{was}' in .*: {mend}$"):
         check_parts(small("full"), tmp_path, resume=True)
 
 
