@@ -35,7 +35,7 @@ def test_the_parts_are_run_compared_and_reported(optiscope, quick, folder, monke
     for claim in CLAIMS:
         assert claim in outcome.out
     assert "an effect of the effective step B x lr?" in outcome.out
-    assert outcome.out.rstrip().endswith("The verdicts do not tell, as none was stable, or none was unstable.")
+    assert outcome.out.rstrip().endswith("The verdicts do not tell, as no run was decided.")
     assert "Left out: 1 seed of sgd-sum, adam-sum: it takes 4 that agree" in outcome.err
     assert "sgd-sum: 4 runs" in outcome.err
     assert (folder / "o" / FILE_NAME).exists()
@@ -71,10 +71,25 @@ def test_a_dry_run_says_what_would_run_and_how_long_and_writes_nothing(optiscope
         ("--resume", "--resume needs --out DIR: the folder that was begun"),
         ("--scale huge", "huge"),
         ("--data nowhere --out o", "nowhere"),
+        ("--data nowhere --scale full", "nowhere"),
+        ("--data nowhere --dry-run", "nowhere"),
     ],
 )
-def test_bad_input_is_refused_in_one_sentence(optiscope, folder, words, sentence):
-    outcome = optiscope("reproduce", "paper", *words.split())
-    assert outcome.code == 2
-    assert sentence in outcome.err.splitlines()[-1]
-    assert not list(folder.glob("o/*/runs/*"))
+def test_bad_input_is_refused_in_one_sentence_and_before_anything_is_said(refused, words, sentence):
+    assert sentence in refused("reproduce", "paper", *words.split())
+
+
+def test_a_report_on_what_is_not_finished_says_how_to_go_on(optiscope, refused, quick, folder, monkeypatch):
+    run_parts = paper.run_parts
+
+    def stopped(planned, *given, **how):
+        run_parts(planned[:1], *given, **how)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(paper, "run_parts", stopped)
+    assert optiscope("reproduce", "paper", "--data", "synthetic", "--out", "o").code == 130
+    sentence = refused("report", "o")
+    ended, _, again = sentence.partition(": go on with: ")
+    assert ended == "the reproduction in o is not finished (what has ended has reports of its own: o/sgd-sum)"
+    assert again == "optiscope reproduce paper --data synthetic --seeds 1 --out o --resume"
+    assert optiscope("report", "o/sgd-sum").code == 0

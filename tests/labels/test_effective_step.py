@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from optiscope.labels.effective_step import Exponent, Point, boundary_exponent, effective_step
+from optiscope.labels.effective_step import Point, boundary_exponent, effective_step
 
 SIZES, LRS = (50, 100, 150, 200), (0.001, 0.002, 0.004)
 
@@ -78,10 +78,21 @@ def test_the_interval_holds_the_exponent_as_often_as_it_says():
     assert np.mean(held) >= 0.85
 
 
-def test_verdicts_of_one_kind_tell_nothing_of_a_boundary():
-    assert boundary_exponent([(50, 0.1, "stable"), (100, 0.1, "undecided")]) == Exponent()
-    assert boundary_exponent([(50, 0.1, "stable"), (50, 0.2, "unstable")]) == Exponent()  # one batch size
-    assert boundary_exponent([]).says == "undecided"
+@pytest.mark.parametrize(
+    ("runs", "why"),
+    [
+        ([], "no run was decided"),
+        ([(50, 0.1, "undecided"), (100, 0.1, "undecided")], "no run was decided"),
+        ([(50, 0.1, "stable"), (50, 0.2, "unstable")], "every run that was decided has batch size 50"),
+        ([(50, 0.1, "stable"), (100, 0.1, "undecided")], "every run that was decided has batch size 50"),
+        ([(50, 0.1, "stable"), (100, 0.1, "stable"), (100, 0.2, "undecided")], "no run was unstable"),
+        ([(50, 0.1, "unstable"), (100, 0.1, "unstable")], "no run was stable"),
+    ],
+)
+def test_runs_that_tell_nothing_of_the_boundary_are_told_why(runs, why):
+    found = boundary_exponent(runs)
+    assert (found.k, found.says) == (None, "undecided")
+    assert found.told == f"The verdicts do not tell, as {why}."
 
 
 def test_ratios_that_may_be_infinite_have_an_interval_without_nan():

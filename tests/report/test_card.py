@@ -35,7 +35,7 @@ def sgd(study: Path) -> str:
     [
         "sgd: what it does to training",
         "cells 2 cells in 2 runs: 1 stable, 1 unstable",
-        "stable lrs batch 50: 0.01, 0 or more decades; batch 200: none of 1, 0 decades",
+        "stable lrs batch 50: 0.01, 0 or more decades; batch 200: none of 1",
         "is not enclosed at two batch sizes: cannot be said",
         "seeds one seed in every cell: cannot be said",
         "failure modes failed (1)",
@@ -53,6 +53,15 @@ def test_what_a_card_answers(sgd: str, words: str) -> None:
 def test_the_gap_is_training_less_test_accuracy(sgd: str) -> None:
     """The runs of the study end at 1 - exp(-8/3) and at 0.95 - 0.85 exp(-8/3)."""
     assert "generalisation gap 4.0 % over 1 stable cell" in sgd
+
+
+def test_steps_of_several_models_are_told_apart(folder: Path) -> None:
+    document = json.loads((folder / "characterization.json").read_text())
+    document["cells"][0]["model"] = "other-cnn"
+    document["cells"][1]["batch_size"] = 50
+    (folder / "characterization.json").write_text(json.dumps(document))
+    words = words_of(write_card(folder, "sgd"))
+    assert "cost 10 ms a step at batch 50 on other-cnn, 10 ms a step at batch 50 on small-cnn" in words
 
 
 def test_seeds_that_disagree_are_counted(study: Path) -> None:

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 
 from optiscope.report.figures import (
     ALARM,
+    CARD,
     MEDIAN,
     MINIMUM,
     MUTED,
@@ -145,8 +146,8 @@ def test_a_training_panel_shows_loss_and_accuracy(make_track: MakeTrack) -> None
     above, below = training_panel(track, "sgd", "stable").axes
     np.testing.assert_array_equal(lines(above, MINIMUM)[0].get_ydata(), track.loss)
     smooth = lines(above, SIGNAL)[0]
-    assert smooth.get_xdata()[0] == 26
-    assert smooth.get_ydata()[0] == np.median(track.loss[:51])
+    assert (smooth.get_xdata()[0], smooth.get_xdata()[-1]) == (1, 400)
+    assert smooth.get_ydata()[25] == np.median(track.loss[:51])
     assert (below.get_ylabel(), below.get_ylim()) == ("accuracy", (0, 1))
 
 
@@ -168,6 +169,8 @@ def test_every_alarm_is_a_bar_over_its_steps(make_track: MakeTrack) -> None:
     bars = [line.get_xdata() for line in lines(ax, ALARM) if list(line.get_xdata()) != [120, 120]]
     assert [list(bar) for bar in bars if len(bar) == 2] == [[120, 130], [300, 400]]
     assert [text.get_text() for text in ax.texts] == ["envelope X", "level $D$", "unstable"]
+    behind = [text.get_bbox_patch() for text in ax.texts[:2]]  # lines do not run through the names
+    assert [to_hex(patch.get_facecolor()) for patch in behind if patch] == 2 * [CARD]
 
 
 @pytest.mark.parametrize(
@@ -177,6 +180,29 @@ def test_the_loss_is_logarithmic_where_it_blows_up(make_track: MakeTrack, end: f
     above = training_panel(make_track(np.linspace(1, end, 100)), "sgd", "stable").axes[0]
     assert (above.get_yscale(), above.get_ylabel()) == (scale, label)
     assert scale == "log" or above.get_ylim()[0] == 0
+
+
+@pytest.mark.parametrize("low", [1e-3, 2.3])
+@pytest.mark.parametrize("times", [11.0, 20.0, 29.0, 60.0, 299.0, 3e3, 1e5, 1e9, 1e30])
+def test_a_logarithmic_loss_has_a_few_ticks_with_room_between_them(
+    make_track: MakeTrack, low: float, times: float
+) -> None:
+    figure = training_panel(make_track(low * np.geomspace(1, times, 100)), "sgd", "stable")
+    ax = figure.axes[0]
+    figure.canvas.draw()
+    bottom, top = ax.get_ylim()
+    labels = [*ax.get_yticklabels(), *ax.get_yticklabels(minor=True)]
+    seen = sorted(
+        tick.get_position()[1] for tick in labels if tick.get_text() and bottom <= tick.get_position()[1] <= top
+    )
+    assert 2 <= len(seen) <= 6
+    assert np.diff(np.log(seen)).min() > np.log(top / bottom) / 12
+
+
+def test_what_is_no_logit_is_not_called_so(make_track: MakeTrack) -> None:
+    track = attrs.evolve(make_track(noise(50)), output="coordinates")
+    assert signal_panel(track, "sgd", "stable", (-5, 5)).axes[0].get_ylabel() == "coordinates"
+    assert signal_panel(track, "sgd", "stable").axes[0].get_ylabel() == "coordinates (own scale, symlog)"
 
 
 def test_drawing_leaves_the_settings_of_matplotlib_alone(make_track: MakeTrack) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from optiscope.analysis import envelope
 from optiscope.labels import read_document
-from optiscope.report.inputs import BAND, Track, read_cells
+from optiscope.report.inputs import BAND, AlarmMark, Track, read_cells
 
 MakeTrack = Callable[..., Track]
 
@@ -20,11 +20,17 @@ def test_a_run_file_becomes_a_track(study: Path) -> None:
     assert first.track.epoch_step.tolist() == [100, 200, 300, 400]
     assert first.track.val_accuracy[-1] == pytest.approx(0.95 - 0.85 * np.exp(-400 / 150))
     assert (first.track.bound.burn, first.track.status, first.track.first_step) == (100, "completed", None)
+    assert first.track.output == "logits"
     assert first.config["config"]["optimizer"] == "sgd"
     diverged = cells[1].runs[0].track
     assert diverged is not None
     assert (diverged.step.size, diverged.status, diverged.first_step) == (200, "diverged", 172)
     assert np.isnan(diverged.loss[-1])
+
+
+@pytest.mark.parametrize(("last", "told"), [(7, "envelope X at step 7"), (9, "envelope X at steps 7 to 9")])
+def test_where_an_alarm_is(last: int, told: str) -> None:
+    assert AlarmMark("envelope X", 7, last).told == told
 
 
 def test_the_envelope_is_the_one_that_the_analyzer_judges(make_track: MakeTrack) -> None:

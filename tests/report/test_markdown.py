@@ -2,12 +2,15 @@
 
 import csv
 import re
+import resource
 import shutil
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from optiscope.errors import FileError
 from optiscope.report import write_report
 from optiscope.report.blocks import Bullets, Code, Link, Muted, Page, Paragraph, Section, Table, Verdict
 from optiscope.report.markdown import escape, render
@@ -125,6 +128,50 @@ def test_the_data_of_several_seeds_stand_side_by_side(folder: Path) -> None:
     assert [row["step"] for row in rows if row["test_accuracy_seed_0"]] == ["100", "200", "300", "400"]
 
 
+def test_the_data_hold_what_is_drawn_over_the_seeds_from_the_first_step_to_the_last(folder: Path) -> None:
+    with (folder / "report-figures" / "cell-3-training.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in (rows[0], rows[-1]):
+        values = sorted(float(row[f"loss_seed_{seed}"]) for seed in range(3) if row[f"loss_seed_{seed}"])
+        drawn = [float(row[f"loss_{what}"]) for what in ("least", "median", "greatest")]
+        assert drawn == pytest.approx([values[0], np.median(values), values[-1]])
+    assert all(row["accuracy_median"] for row in rows)
+    medians = [np.median([float(row[f"loss_seed_{seed}"]) for row in rows[74:125]]) for seed in range(3)]
+    assert float(rows[99]["loss_median"]) == pytest.approx(np.median(medians))
+    with (folder / "report-figures" / "cell-1-training.csv").open(newline="") as file:
+        assert "loss_least" not in next(csv.reader(file))
+
+
 def test_what_is_missing_is_an_empty_field() -> None:
     text = to_csv({"a": [1.0, float("nan"), 0.123456789], "b": ["x,y", None, 3]})
     assert text == 'a,b\n1,"x,y"\n,\n0.1234568,3\n'
+
+
+def held(out: Path) -> dict[str, bytes]:
+    return {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+
+def test_where_the_disk_is_full_the_old_report_stays(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "report-figures" / "cell-1-signal.svg").write_text("of an older report")
+    before, limits = held(tmp_path), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16_384, limits[1]))  # a file of more cannot be written
+    try:
+        with pytest.raises(FileError, match=r"cannot write .*report-figures \(File too large\): raise the limit"):
+            write_report(tmp_path, "md")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert held(tmp_path) == before
+    assert write_report(tmp_path, "md").read_bytes() == before["report.md"]
+    assert held(tmp_path) == held(folder)
+
+
+def test_where_the_page_cannot_be_written_the_old_figures_stay(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "report-figures" / "cell-1-signal.svg").write_text("of an older report")
+    (tmp_path / "report.md").unlink()
+    (tmp_path / "report.md").mkdir()
+    before = held(tmp_path)
+    with pytest.raises(FileError, match=r"cannot write .*report\.md"):
+        write_report(tmp_path, "md")
+    assert held(tmp_path) == before

@@ -40,6 +40,25 @@ def test_with_an_index_the_runs_are_the_same_and_few_files_are_opened(folder, mo
     assert open_grid(folder / "runs").runs == before
 
 
+def test_a_row_says_what_tells_its_run_from_others(folder, make, kit):
+    asked = {"optimizer_options": {"beta1": 0.8, "betas": (1, 2)}, "model": "m", "reduction": "sum", "data": "here"}
+    run = make(5, "runs/4.h5", run_id="run-4", **asked)
+    run.writer.finish(kit.result(run.info, 5))
+    expected = {"options": {"beta1": 0.8, "betas": [1, 2]}, "model": "m", "reduction": "sum", "data": "here"}
+    for _ in range(2):  # from the file, and from the index
+        row = open_grid(folder).runs[4]
+        assert {name: row[name] for name in expected} == expected
+        write_index(folder)
+
+
+@pytest.mark.parametrize("config", ["{", "[1]", "null", '{"optimizer_options": 3}'])
+def test_what_a_file_does_not_tell_is_empty(folder, config):
+    with h5py.File(folder / "runs" / "0.h5", "r+") as file:
+        file.attrs["config_json"] = config
+    row = open_grid(folder).runs[0]
+    assert (row["run_id"], row["options"], row["model"]) == ("run-0", {}, "")
+
+
 def test_a_file_that_was_changed_since_is_read(folder, make, kit, monkeypatch):
     write_index(folder)
     (folder / "runs" / "0.h5").unlink()
@@ -62,7 +81,7 @@ def test_it_is_a_table_for_every_reader(folder):
     write_index(folder)
     with h5py.File(folder / "index.h5", "r") as file:
         assert set(file) == set(grid.COLUMNS)
-        assert file.attrs["index_version"] == 1
+        assert file.attrs["index_version"] == grid.INDEX_VERSION == 2
         assert list(file["path"].asstr()) == ["runs/0.h5", "runs/1.h5"]
         assert all(isinstance(file.get(name, getlink=True), h5py.HardLink) for name in file)
     with xarray.open_dataset(folder / "index.h5", engine="h5netcdf") as table:

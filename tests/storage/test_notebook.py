@@ -60,6 +60,26 @@ def test_a_grid_shows_its_runs_and_no_more_than_twenty(make, tmp_path):
     assert repr(grid) == f"Grid({tmp_path}, 23 runs)"
 
 
+def test_runs_of_several_settings_are_told_apart(make, tmp_path):
+    settings = [("adam", 0.9, "m", "mean"), ("adam", 0.8, "m", "mean"), ("adam", 0.9, "n", "mean")]
+    settings += [("sgd", 0.5, "m", "mean"), ("sgd", 0.5, "m", "sum"), ("nag", 0.5, "m", "mean")]
+    for at, (optimizer, beta1, model, reduction) in enumerate(settings):
+        options = {"beta1": beta1, "epsilon": 1e-8}
+        run = {"optimizer": optimizer, "optimizer_options": options, "model": model, "reduction": reduction}
+        make(1, f"runs/{at}.h5", run_id=f"run-{at}", **run)
+    (tmp_path / "runs" / "9.h5").write_text("damaged")
+    _, root = words(open_grid(tmp_path)._repr_html_())
+    assert [row.findtext("td") for row in root.iter("tr")][1:] == [
+        "adam(beta1=0.9) on m",
+        "adam(beta1=0.8) on m",
+        "adam(beta1=0.9) on n",
+        "sgd, mean",
+        "sgd, sum",
+        "nag",
+        "",
+    ]
+
+
 def test_a_file_that_cannot_be_read_is_a_row(tmp_path):
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "x.h5").write_text("damaged")

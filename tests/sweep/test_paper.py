@@ -7,8 +7,9 @@ from optiscope.errors import UsageError
 from optiscope.hooks import create_manager
 from optiscope.labels.claims import BATCH_SIZES, CLAIMS
 from optiscope.labels.reproduction import FILE_NAME, MEASURES, reproduction, summed
+from optiscope.sweep.folder import GRID, open_folder
 from optiscope.sweep.grid import expand
-from optiscope.sweep.paper import SCALES, left_out, parts, run_parts
+from optiscope.sweep.paper import SCALES, check_parts, go_on, left_out, parts, run_parts
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -51,6 +52,67 @@ def test_as_many_seeds_as_are_asked_for():
 def test_another_scale_is_refused():
     with pytest.raises(UsageError, match="--scale must be quick or full, not 'huge'"):
         parts("huge", "cifar10")
+
+
+def begin(planned, out):
+    """Leave in `out` what a reproduction does that was interrupted at once."""
+    for part in planned:
+        open_folder(out / part.name, part.grid, create_manager().active)
+
+
+def small(scale, **common):
+    return tuple(
+        attrs.evolve(part, grid=attrs.evolve(part.grid, train_samples=part.grid.train_samples and 1000))
+        for part in parts(scale, "synthetic", model="logistic", **common)
+    )
+
+
+@pytest.mark.parametrize(("was", "now"), [("quick", "full"), ("full", "quick")])
+def test_another_scale_than_was_begun_is_told_as_such(tmp_path, monkeypatch, was, now):
+    monkeypatch.setitem(SCALES, "quick", attrs.evolve(SCALES["quick"], train_samples=1000))
+    begin(small(was)[:1], tmp_path)
+    mend = f"--resume: --scale is {now} now and was {was} in {tmp_path}: give --scale {was}, or another --out"
+    with pytest.raises(UsageError) as error:
+        check_parts(small(now), tmp_path, resume=True)
+    assert str(error.value) == mend
+
+
+@pytest.mark.parametrize(
+    ("field", "was", "mend"),
+    [("data", "images", "give --data images, or use another --out"), ("kernels", "auto", "use another --out")],
+)
+def test_what_no_option_of_the_command_can_mend_is_not_told_to_be_given(tmp_path, field, was, mend):
+    begin(small("full")[:1], tmp_path)
+    path = tmp_path / "sgd-sum" / GRID
+    held = json.loads(path.read_text())
+    held["grid"][field] = was
+    path.write_text(json.dumps(held))
+    with pytest.raises(UsageError, match=rf"--resume: {field} is .* now and was '{was}' in .*: {mend}$"):
+        check_parts(small("full"), tmp_path, resume=True)
+
+
+def test_a_later_part_is_checked_before_an_earlier_one_runs(tmp_path):
+    (tmp_path / "others-sum").mkdir()
+    (tmp_path / "others-sum" / "report.html").write_text("somebody's")
+    with pytest.raises(UsageError, match=r"others-sum holds report\.html"):
+        check_parts(small("full"), tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="file is a file"):
+        check_parts(small("full"), tmp_path / "file")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "others-sum", "report.html"]
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("seeds", [None, 1, 7])
+def test_the_command_that_goes_on_asks_for_what_was_begun(tmp_path, scale, seeds):
+    out = tmp_path / "a folder"
+    assert go_on(out) == ""
+    planned = parts(scale, "my data", seeds=seeds)
+    for part in planned[:3]:
+        begin([attrs.evolve(part, grid=attrs.evolve(part.grid, kernels="reference"))], out)
+    more = f" --seeds {seeds}" if seeds else ""
+    asked = f"optiscope reproduce paper --data 'my data' --scale {scale}{more} --out '{out}' --resume"
+    assert go_on(out) == asked
 
 
 @pytest.fixture(scope="module")

@@ -155,7 +155,7 @@ def remarks(found: Sequence[MaxLr]) -> list[str]:
 
 def called(found: Sequence[MaxLr]) -> list[str]:
     """Return the name of the optimizer of each result, with what tells its setting from those of the others."""
-    from optiscope.labels.names import names_of
+    from optiscope.names import names_of
 
     names = ("optimizer", "options", "model", "reduction")
     return names_of([{name: getattr(each, name) for name in names} for each in found])

@@ -54,7 +54,7 @@ def paper(
     from optiscope.cli import console
     from optiscope.labels.reproduction import FILE_NAME, reproduction
     from optiscope.sweep.folder import GRID, default_folder
-    from optiscope.sweep.paper import left_out, parts, run_parts
+    from optiscope.sweep.paper import check_parts, left_out, parts, run_parts
 
     check_workers(jobs)
     if resume and out is None:
@@ -64,6 +64,8 @@ def paper(
     if out is not None and not resume and any(out.glob(f"*/{GRID}")):
         raise UsageError(f"{out} already holds a reproduction: go on with --resume, or choose another --out")
     err, planned = console.stderr(), parts(scale, data, seeds=seeds)
+    with contextlib.redirect_stdout(sys.stderr):
+        check_parts(planned, out, resume)
     console.show(err, *(f"Left out: {line}." for line in left_out(scale, planned)))
     if dry_run or scale == "full":
         costs = _foresee(planned, out, jobs, resume)

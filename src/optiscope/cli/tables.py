@@ -15,7 +15,7 @@ from rich.text import Text
 
 from optiscope.cli import console
 from optiscope.labels import FILE_NAME, read_document
-from optiscope.labels.names import names_of
+from optiscope.names import names_of
 from optiscope.records import WRITER, hooks_observer
 
 if TYPE_CHECKING:

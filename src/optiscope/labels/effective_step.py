@@ -76,13 +76,14 @@ class EffectiveStep:
 class Exponent:
     """What is known of k, see above: the posterior median, and the interval at 95 %; None where no run tells of it.
 
-    `odds` is by how much likelier k = 1 makes what was seen than k = 0 does.
+    `odds` is by how much likelier k = 1 makes what was seen than k = 0 does. `why` says why nothing is known.
     """
 
     k: float | None = None
     low: float | None = None
     high: float | None = None
     odds: float | None = None
+    why: str = ""
 
     @property
     def says(self) -> str:
@@ -97,7 +98,7 @@ class Exponent:
     def told(self) -> str:
         """The same as a sentence."""
         if self.k is None:
-            return "The verdicts do not tell, as none was stable, or none was unstable."
+            return f"The verdicts do not tell, as {self.why}."
         odds = f"{self.odds:.2g}" if self.odds is not None and self.odds < 10 else f"{self.odds:,.0f}"
         return (
             f"Half of the runs are unstable at an lr (of sums) in proportion to 1 / B^k, k = {self.k:.2f} "
@@ -108,17 +109,29 @@ class Exponent:
 
 def boundary_exponent(runs: Sequence[tuple[int, float, Outcome]]) -> Exponent:
     """Return how the boundary of stability moves with the batch size, from runs: batch size, learning rate, verdict."""
+    if why := _why_unknown(runs):
+        return Exponent(why=why)
 
     def evidence(k: float) -> float:
         return log_evidence([Trial(lr * (size / BATCH) ** k, outcome) for size, lr, outcome in runs])
 
     logs = np.array([evidence(k) for k in EXPONENTS])
-    if not np.isfinite(logs).all() or len({size for size, _, outcome in runs if outcome != "undecided"}) < 2:
-        return Exponent()
     mass = np.exp(logs - logs.max())
     below = np.cumsum(mass) - mass / 2
     low, middle, high = (float(np.interp(p * mass.sum(), below, EXPONENTS)) for p in (0.025, 0.5, 0.975))
     return Exponent(k=middle, low=low, high=high, odds=math.exp(evidence(1.0) - evidence(0.0)))
+
+
+def _why_unknown(runs: Sequence[tuple[int, float, Outcome]]) -> str:
+    """Return why `runs` tell nothing of k; empty where they do."""
+    sizes = {size for size, _, outcome in runs if outcome != "undecided"}
+    outcomes = {outcome for _, _, outcome in runs} - {"undecided"}
+    if not sizes:
+        return "no run was decided"
+    if len(sizes) == 1:
+        return f"every run that was decided has batch size {sizes.pop()}"
+    missing = {"stable", "unstable"} - outcomes
+    return f"no run was {missing.pop()}" if missing else ""
 
 
 def effective_step(points: Sequence[Point]) -> EffectiveStep:

@@ -100,13 +100,16 @@ Mark = Literal[
 ]
 """What a legend explains; how it looks is up to whoever shows it."""
 
+Legend = tuple[tuple[Mark, str], ...]
+"""Marks, each with what it means."""
+
 
 @attrs.frozen(kw_only=True, eq=False)
 class Gallery:
     """Figures side by side, under a legend that explains their marks."""
 
     figures: tuple[Figure | Gap, ...]
-    legend: tuple[tuple[Mark, str], ...] = ()
+    legend: Legend = ()
 
 
 @attrs.frozen(kw_only=True, eq=False)

@@ -19,6 +19,7 @@ from optiscope.errors import FileError
 from optiscope.report.blocks import Block, Code, Gallery, Page, Paragraph, Section, Table, Text
 from optiscope.report.evidence import Entry, cost_of_observing, origin
 from optiscope.report.inputs import Cell, Document, RunFile
+from optiscope.report.legends import map_legend
 from optiscope.report.maps import Map, map_figure, maps
 from optiscope.report.measures import (
     NOTHING,
@@ -31,7 +32,7 @@ from optiscope.report.measures import (
     told,
     told_share,
 )
-from optiscope.report.page import MAP_LEGEND, entries_of, of, training, verdicts
+from optiscope.report.page import entries_of, of, training, verdicts
 from optiscope.report.tables import number
 from optiscope.report.tolerance import Tolerance, edge_power, pooled, tolerance
 
@@ -83,7 +84,7 @@ def card_page(optimizer: str, document: Document, cells: Sequence[Cell], checks:
         body=(
             Paragraph(_setting(cells)),
             glance,
-            Section(title="Where it is stable", body=(Gallery(figures=pictures, legend=MAP_LEGEND),)),
+            Section(title="Where it is stable", body=(Gallery(figures=pictures, legend=map_legend(found)),)),
             *parts,
             cost,
             *((observing,) if observing else ()),
@@ -132,7 +133,7 @@ def _tolerances(found: Map, name: str) -> tuple[Answer, Block]:
         "and at most that between its neighbours outside."
     )
     table = Table(caption=caption, heads=heads, rows=rows)
-    short = "; ".join(f"batch {each.batch_size}: {each.words[0]}, {each.words[1]} decades" for each in regions)
+    short = "; ".join(f"batch {each.batch_size}: {each.told}" for each in regions)
     return (f"stable lrs{name}", short), Section(title=f"Tolerance of the learning rate{name}", body=(table,))
 
 
@@ -253,18 +254,23 @@ def _mode(run: RunFile) -> str:
 
 
 def _cost(cells: Iterable[Cell], checks: Document | None) -> tuple[Answer, Block]:
-    times: dict[int, list[float]] = {}
+    times: dict[tuple[str, int], list[float]] = {}
     for cell in cells:
         for track in cell.tracks:
-            times.setdefault(int(cell.judged["batch_size"]), []).append(1e3 * track.step_time)
-    words = {size: told(spread(found), "{:.3g} ms".format) for size, found in sorted(times.items())}
+            place = str(cell.judged.get("model")), int(cell.judged["batch_size"])
+            times.setdefault(place, []).append(1e3 * track.step_time)
+    several = len({model for model, _ in times}) > 1
+    words = {
+        f"a step at batch {size}" + f" on {model}" * several: told(spread(found), "{:.3g} ms".format)
+        for (model, size), found in sorted(times.items())
+    }
     state = next((str(each["why"]) for each in _results(checks) if each["name"] == "state-size"), "")
     over = next((str(each["why"]) for each in _results(checks) if each["name"] == "step-time"), "")
     parameters = {_parameters(run) for cell in cells for run in cell.runs} - {0}
-    rows = [(f"a step at batch {size}", word) for size, word in words.items()]
+    rows = list(words.items())
     rows += [("parameters", ", ".join(map(str, sorted(parameters))))] if parameters else []
     rows += [("state", state or "not measured: see Conformance")] + ([("update alone", over)] if over else [])
-    short = ", ".join(f"{word} a step at batch {size}" for size, word in words.items()) or "no run file could be read"
+    short = ", ".join(f"{word} {where}" for where, word in words.items()) or "no run file could be read"
     caption = (
         "A step is forward, backward, update and everything that was recorded, on the machine that trained: the median "
         "of a run, then the median over the runs, the least and the greatest."

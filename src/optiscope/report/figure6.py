@@ -23,7 +23,8 @@ from optiscope.labels.reproduction import FILE_NAME, MEASURES
 from optiscope.report.blocks import Block, Figure, Gallery, Gap, Page, Paragraph, Section, Table, Text, Verdict
 from optiscope.report.evidence import Entry
 from optiscope.report.inputs import Document, read_cells
-from optiscope.report.page import SIGNAL_LEGEND, entries_of, points_for, signal_figures
+from optiscope.report.legends import signal_legend
+from optiscope.report.page import entries_of, points_for, signal_figures
 from optiscope.report.tables import NOTHING, number
 
 FAMILIES: dict[str, Family] = {"sgd": "sgd", "adam": "adam", "adam-inside": "adam"}
@@ -46,7 +47,8 @@ def figure6_page(out: Path) -> Page:
     """Return the page on the reproduction in `out`; FileError where what it holds is damaged."""
     parts = sorted((path.parent for path in out.glob("*/characterization.json")), key=_place)
     entries = {part.name: _entries(part) for part in parts}
-    points = points_for([entry for found in entries.values() for entry in found])
+    every = [entry for found in entries.values() for entry in found]
+    points = points_for(every)
     sections = [_part(part, found, points) for part, found in entries.items()]
     words = (
         "Figure 6 of Ando, Fukuhara and Takefuji (2023) shows the signal that flows into the output of a network that "
@@ -55,7 +57,7 @@ def figure6_page(out: Path) -> Page:
         "of those that were decided, and what the paper calls that panel in each of the four places that say so. "
         "The panels of a row share their scale unless one says otherwise."
     )
-    legend = Gallery(figures=(), legend=SIGNAL_LEGEND)
+    legend = Gallery(figures=(), legend=signal_legend(every))
     document = _document(out)
     body = (Paragraph(words), _claims(), *_agreements(document), _steps(document), legend, *sections)
     return Page(title="optiscope: the paper's Figure 6", heading="Figure 6 of the seed paper, measured", body=body)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 INK, MUTED, GRID = "#1b2330", "#5a6472", "#d8dde4"
 SIGNAL, MINIMUM, MEDIAN, ALARM = "#2c7ab8", "#a9b4c0", "#b4530a", "#c3263a"
+CARD = "#ffffff"
 VERDICTS = {"stable": "#1f7a45", "unstable": ALARM, "undecided": "#8a6100"}
 
 ROLES = {
@@ -38,6 +39,7 @@ ROLES = {
     "alarm": ALARM,
     "stable": VERDICTS["stable"],
     "undecided": VERDICTS["undecided"],
+    "card": CARD,
 }
 """Role to colour on a light background; no two alike."""
 
@@ -184,7 +186,7 @@ def signal_panel(
         ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     else:
         _own_scale(ax, span(track))
-    ax.set_ylabel("logits" if limits else "logits (own scale, symlog)")
+    ax.set_ylabel(track.output if limits else f"{track.output} (own scale, symlog)")
     write_title(ax, title, verdict)
     return figure
 
@@ -214,7 +216,7 @@ def training_panel(
         _mark(ax, track)
         _x_axis(ax, max(tracks, key=lambda each: each.step.size))
     if blown_up:
-        above.set_yscale("log")
+        _log_axis(above)
     else:
         above.set_ylim(bottom=0)
     above.set_ylabel("loss (log)" if blown_up else "loss")
@@ -231,14 +233,17 @@ def training_panel(
     return figure
 
 
-def panels(size: tuple[float, float], rows: int) -> tuple[Figure, list[Axes]]:
-    """Return an empty figure of `size` inches with `rows` of axes, whose margins are the same in all figures."""
+def panels(size: tuple[float, float], rows: int, head: float = 0.42) -> tuple[Figure, list[Axes]]:
+    """Return an empty figure of `size` inches with `rows` of axes, whose margins are the same in all figures.
+
+    `head` is the upper one, for two lines of title.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size)
     width, height = size  # margins in inches, the same in all figures: panels side by side line up
     figure.subplots_adjust(
-        left=0.64 / width, right=1 - 0.12 / width, bottom=0.42 / height, top=1 - 0.42 / height, hspace=0.12
+        left=0.64 / width, right=1 - 0.12 / width, bottom=0.42 / height, top=1 - head / height, hspace=0.12
     )
     axes = [figure.add_subplot(rows, 1, row + 1) for row in range(rows)]
     for ax in axes:
@@ -255,6 +260,19 @@ def _own_scale(ax: Axes, values: Limits | None) -> None:
     flat = max(abs(low), abs(high)) < 1
     ax.yaxis.set_major_locator(MaxNLocator(5) if flat else FixedLocator(symlog_ticks(low, high)))
     if flat:
+        ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+
+
+def _log_axis(ax: Axes) -> None:
+    """Give an axis a logarithmic scale, with so many ticks that a few are on it and none lies on another."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    ax.set_yscale("log")
+    low, high = ax.get_ylim()
+    subs = (1.0, 2.0, 5.0) if high < 30 * low else (1.0, 3.0) if high < 300 * low else (1.0,)
+    ax.yaxis.set_major_locator(LogLocator(subs=subs, numticks=5))
+    ax.yaxis.set_minor_formatter(NullFormatter())
+    if high < 1e5:
         ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
@@ -313,6 +331,7 @@ def _alarms(ax: Axes, track: Track) -> None:
             ha="right" if late else "left",
             va="top",
             parse_math=False,
+            bbox={"facecolor": CARD, "alpha": 0.8, "edgecolor": "none", "pad": 0.5},
         )
 
 

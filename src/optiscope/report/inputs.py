@@ -52,6 +52,12 @@ class AlarmMark:
     first: int
     last: int
 
+    @property
+    def told(self) -> str:
+        """The same in words."""
+        where = f"step {self.first}" if self.first == self.last else f"steps {self.first} to {self.last}"
+        return f"{self.name} at {where}"
+
 
 @attrs.frozen(kw_only=True, eq=False)
 class Track:
@@ -59,7 +65,8 @@ class Track:
 
     `signal` and `spread` are the 5 % quantile and the inter-quartile range of the logits of 50 images of the batch,
     `batch_min` is the minimum over the whole batch. `first_step` is that of the first alarm,
-    and `alarms` are all of them. `step_time` is the median number of seconds between two steps, observing included; NaN
+    and `alarms` are all of them. `output` is what the model calls its output, all that is said of logits is
+    about it. `step_time` is the median number of seconds between two steps, observing included; NaN
     where no clock was recorded.
     """
 
@@ -76,6 +83,7 @@ class Track:
     first_step: int | None = None
     train_accuracy: Floats = attrs.field(factory=lambda: np.empty(0))
     alarms: tuple[AlarmMark, ...] = ()
+    output: str = "logits"
     step_time: float = math.nan
 
     @property
@@ -210,6 +218,7 @@ def _track(run: Run, judged: Document) -> Track:
         steps_per_epoch=int(run.config["steps_per_epoch"]),
         first_step=judged.get("first_step"),
         alarms=_alarms(judged),
+        output=str(run.config.get("output", "logits")),
         step_time=float(np.median(between)) if between.size else math.nan,
     )
 

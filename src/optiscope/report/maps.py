@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from optiscope.labels.cells import ONE_SEED
-from optiscope.labels.names import names_of
+from optiscope.names import names_of
 from optiscope.report.blocks import Columns, Figure
 from optiscope.report.figures import INK, MUTED, TITLE, VERDICTS, captioned, panels, shorten, style
 from optiscope.report.inputs import Cell, Document
@@ -31,7 +31,7 @@ SETTING = ("optimizer", "options", "reduction", "model", "data")
 """What cells of one map have in common."""
 
 SHAPES = {"stable": "o", "unstable": "X", "undecided": "D"}
-WIDTH, ROW, FRAME = 3.5, 0.68, 0.84
+WIDTH, ROW, HEAD, FOOT = 3.5, 0.68, 0.28, 0.42
 """Inches: of a map, of a row, and of what is above and below the rows."""
 
 TICKS = 5
@@ -64,6 +64,12 @@ class Map:
             size: limit for size, row in self.rows.items() for cell in row if (limit := cell.stable_lr) is not None
         }
         return dict(sorted(known.items()))
+
+    @property
+    def near(self) -> dict[int, float]:
+        """Those of `limits` that are drawn: not too far from all that was tried."""
+        lrs = sorted({lr_of(cell) for cell in self.cells})
+        return {size: limit for size, limit in self.limits.items() if _distance(limit, lrs) < FAR}
 
     @property
     def theory(self) -> str:
@@ -125,22 +131,21 @@ def map_data(found: Map) -> Columns:
 @style()
 def draw_map(found: Map) -> Drawing:
     """Draw a map; see the module's docstring."""
-    rows, limits = found.rows, found.limits
-    figure, axes = panels((WIDTH, FRAME + ROW * len(rows)), len(rows))
+    rows, near = found.rows, found.near
+    figure, axes = panels((WIDTH, HEAD + ROW * len(rows) + FOOT), len(rows), HEAD)
     every = sorted({lr_of(cell) for cell in found.cells})
-    near = [limit for limit in limits.values() if _distance(limit, every) < FAR]
     for ax, (size, row) in zip(axes, rows.items(), strict=True):
         tiles = edges([lr_of(cell) for cell in row])
         for cell, (left, right) in zip(row, tiles, strict=True):
             _draw_cell(ax, cell, left, right)
         ax.axhline(0.5, color=MUTED, linewidth=0.7, linestyle="--")
-        if size in limits and limits[size] in near:
-            ax.axvline(limits[size], color=INK, linewidth=1.2, linestyle=":")
+        if size in near:
+            ax.axvline(near[size], color=INK, linewidth=1.2, linestyle=":")
         ax.set_ylim(-0.1, 1.1)
         ax.set_yticks([0, 0.5, 1], ["0", ".5", "1"])
         ax.set_ylabel(f"batch {size}", fontsize=7)
         ax.tick_params(labelbottom=False)
-    _lr_axis(axes, every, near)
+    _lr_axis(axes, every, list(near.values()))
     axes[0].set_title(shorten(found.name, TITLE), loc="left", parse_math=False)
     return figure
 

@@ -23,10 +23,11 @@ import numpy as np
 
 from optiscope.analysis import Trial, unstable_share
 from optiscope.errors import FileError
-from optiscope.labels.names import names_of
-from optiscope.report.blocks import Block, Gallery, Mark, Section, Table
+from optiscope.names import names_of
+from optiscope.report.blocks import Block, Gallery, Legend, Mark, Section, Table
 from optiscope.report.blocks import Figure as ReportFigure
 from optiscope.report.figures import INK, MUTED, SIGNAL, SIZE, VERDICTS, panels, shorten, style
+from optiscope.report.legends import THEORY, shapes, there
 from optiscope.report.tables import number
 from optiscope.whole import write_whole
 
@@ -85,14 +86,36 @@ def max_lr_sections(out: Path) -> tuple[Block, ...]:
         "'Theory' is the closed form, where there is one."
     )
     heads = ("optimizer", "batch", "max lr", "low", "high", "at 5 %", "theory", "why")
-    legend: tuple[tuple[Mark, str], ...] = (
-        ("outcomes", "runs: a disc is stable, a diamond undecided, a cross unstable"),
-        ("spread", f"fitted P(unstable), and the {100 * found[0]['confidence']:g} % interval on its middle"),
-        ("theory", "largest stable learning rate by theory, where it is known"),
-    )
     figures = tuple(_figure(at, name, each) for at, (name, each) in enumerate(zip(names, found, strict=True), start=1))
     table = Table(caption=caption, heads=heads, rows=rows, numbers=tuple(range(1, 7)))
-    return (Section(title="Largest stable learning rate", body=(table, Gallery(figures=figures, legend=legend))),)
+    return (
+        Section(title="Largest stable learning rate", body=(table, Gallery(figures=figures, legend=_legend(found)))),
+    )
+
+
+def _legend(found: Sequence[Document]) -> Legend:
+    interval = f"fitted P(unstable), and the {100 * found[0]['confidence']:g} % interval on its middle"
+    marks: tuple[tuple[Mark, str, bool], ...] = (
+        ("outcomes", f"runs: {shapes(_outcomes(found))}", bool(_outcomes(found))),
+        ("spread", interval, any(map(_fitted, found))),
+        ("theory", THEORY, any(map(_theory_drawn, found))),
+    )
+    return there(marks)
+
+
+def _outcomes(found: Sequence[Document]) -> set[str]:
+    """Return the outcomes that panels mark."""
+    return {run["result"] for each in found for run in each["evidence"]} & set(PLACES)
+
+
+def _fitted(each: Document) -> bool:
+    return each["lr_max"] is not None
+
+
+def _theory_drawn(each: Document) -> bool:
+    """Say whether a panel reaches as far as the closed form."""
+    low, high = _limits(each)
+    return each["closed_form"] is not None and low <= each["closed_form"] <= high
 
 
 def _read(path: Path) -> list[Document]:
@@ -165,8 +188,8 @@ def max_lr_figure(found: Sequence[Document]) -> Figure:
 
 
 def _panel(ax: Axes, name: str, each: Document) -> None:
-    trials = [Trial(run["lr"], run["result"]) for run in each["evidence"] if run["result"] in PLACES]
-    low, high = _limits(each, [trial.lr for trial in trials])
+    trials = _trials(each)
+    low, high = _limits(each)
     ax.set_xscale("log")
     ax.set_xlim(low, high)
     ax.set_ylim(-0.14, 1.14)
@@ -177,16 +200,21 @@ def _panel(ax: Axes, name: str, each: Document) -> None:
     lrs = np.geomspace(low, high, 400)
     if (share := unstable_share(trials, lrs.tolist())) is not None:
         ax.plot(lrs, share, color=SIGNAL, linewidth=1.5)
-    if (theory := each["closed_form"]) is not None and low <= theory <= high:
-        ax.axvline(theory, color=INK, linewidth=1.0, linestyle=(0, (4, 2.5)))
+    if _theory_drawn(each):
+        ax.axvline(each["closed_form"], color=INK, linewidth=1.0, linestyle=(0, (4, 2.5)))
     for outcome in PLACES:
         _runs(ax, outcome, [trial.lr for trial in trials if trial.outcome == outcome], low, high)
     ax.set_title(f"{shorten(name, 32)}, batch {each['batch_size']}\n", loc="left", parse_math=False)
     ax.annotate(_said(each), (0, 1), xycoords="axes fraction", xytext=(0, 5), textcoords="offset points", color=MUTED)
 
 
-def _limits(each: Document, lrs: Sequence[float]) -> tuple[float, float]:
+def _trials(each: Document) -> list[Trial]:
+    return [Trial(run["lr"], run["result"]) for run in each["evidence"] if run["result"] in PLACES]
+
+
+def _limits(each: Document) -> tuple[float, float]:
     """Return the smallest and the largest lr that a panel shows."""
+    lrs = [trial.lr for trial in _trials(each)]
     known = [each[key] for key in ("low", "high", "lr_max") if each[key] is not None]
     if len(known) < 3:  # no boundary: all that there is
         known = [*known, *lrs] or [1.0]
@@ -240,16 +268,21 @@ def _head(figure: Figure, found: Sequence[Document], width: float, height: float
     models = ", ".join(dict.fromkeys(str(each["model"]) for each in found))
     title = f"Largest stable learning rate, {models}"
     figure.text(0.12 / width, 1 - 0.1 / height, title, fontsize=10, fontweight="bold", va="top", parse_math=False)
-    marks = [
+    outcomes = _outcomes(found)
+    handles: list[Any] = [
         Line2D([], [], linestyle="", marker=marker, color=VERDICTS[outcome], label=outcome, **MARK)
         for outcome, (_, marker) in PLACES.items()
+        if outcome in outcomes
     ]
-    handles = [
-        *marks,
-        Line2D([], [], color=SIGNAL, label="fitted P(unstable)"),
-        Patch(color=SIGNAL, alpha=0.16, linewidth=0, label=f"{100 * found[0]['confidence']:g} % interval"),
-        Line2D([], [], color=INK, linewidth=1.0, linestyle=(0, (4, 2.5)), label="theory"),
-    ]
+    if any(map(_fitted, found)):
+        handles.append(Line2D([], [], color=SIGNAL, label="fitted P(unstable)"))
+        handles.append(
+            Patch(color=SIGNAL, alpha=0.16, linewidth=0, label=f"{100 * found[0]['confidence']:g} % interval")
+        )
+    if any(map(_theory_drawn, found)):
+        handles.append(Line2D([], [], color=INK, linewidth=1.0, linestyle=(0, (4, 2.5)), label="theory"))
+    if not handles:
+        return
     figure.legend(
         handles=handles,
         loc="upper left",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 import numpy as np
+import numpy.typing as npt
 
 from optiscope.analysis.detectors import WINDOW
 from optiscope.report.inputs import Floats, Track
@@ -39,23 +40,31 @@ def over_seeds(series: Sequence[Floats], points: int = 1200) -> Seeds:
     """
     longest = max((values.size for values in series), default=0)
     smooth, stride = longest > WINDOW, max(1, longest // points)
-    half = WINDOW // 2 if smooth else 0
-    at = np.arange(half, longest - half, stride)
+    at = np.unique(np.append(np.arange(0, longest, stride), longest - 1)) if longest else np.empty(0, np.intp)
     table = np.full((len(series), at.size), np.nan)
     for row, values in zip(table, series, strict=True):
         bad = np.flatnonzero(~np.isfinite(values))
         values = values[: bad[0]] if bad.size else values
-        if smooth:
-            values = _windows(values)
-        row[: values[::stride].shape[0]] = np.median(values[::stride], axis=-1) if smooth else values[::stride]
+        known = at[at < values.size]
+        row[: known.size] = running_medians(values, known) if smooth else values[known]
     low, middle, high = _range(table)
     return Seeds(step=1 + at.astype(np.float64), low=low, middle=middle, high=high, smooth=smooth)
 
 
-def _windows(values: Floats) -> Floats:
-    if values.size < WINDOW:
-        return np.empty((0, WINDOW))
-    return np.lib.stride_tricks.sliding_window_view(values, WINDOW)
+def running_medians(values: Floats, at: npt.NDArray[np.intp]) -> Floats:
+    """Return the running medians of `values`, [T], at the indices `at`, [N] to [N].
+
+    Each is over as many steps before it as after it, `WINDOW` in all. Near an end that is fewer, down to one: so
+    neither a steep beginning nor a run that blows up at its end is hidden, as it would be if all were alike there.
+    """
+    half = np.minimum(np.minimum(at, values.size - 1 - at), WINDOW // 2)
+    medians = np.array(
+        [np.median(values[i - n : i + n + 1]) if n < WINDOW // 2 else 0.0 for i, n in zip(at, half, strict=True)]
+    )
+    if (whole := half == WINDOW // 2).any():
+        windows = np.lib.stride_tricks.sliding_window_view(values, WINDOW)
+        medians[whole] = np.median(windows[at[whole] - WINDOW // 2], axis=-1)
+    return medians
 
 
 def at_epochs(tracks: Sequence[Track]) -> Seeds:
@@ -133,18 +142,22 @@ def spread(values: Iterable[float]) -> Spread:
 
 
 def told(found: Spread, write: Callable[[float], str] = "{:.3g}".format) -> str:
-    """Return median and range as a person would write them: "0.52 (0.48 to 0.61)", or the number alone of one seed."""
+    """Return median and range as a person would write them: "0.52 (0.48 to 0.61)".
+
+    It is the number alone of one seed, and of several that differ in no digit that is written.
+    """
     if not found.count:
         return "not finite" if found.lost else NOTHING
     words = write(found.middle)
-    if found.count > 1:
-        words += f" ({write(found.low)} to {write(found.high)})"
+    low, high = write(found.low), write(found.high)
+    if low != high:
+        words += f" ({low} to {high})"
     return f"{words}, {found.lost} not finite" if found.lost else words
 
 
 def percent(value: float) -> str:
-    """Return a share as a percentage."""
-    return f"{100 * value:.1f} %"
+    """Return a share as a percentage, which no line breaks."""
+    return f"{100 * value:.1f}\N{NO-BREAK SPACE}%"
 
 
 def told_share(found: Spread) -> str:

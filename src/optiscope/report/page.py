@@ -20,7 +20,6 @@ from optiscope.report.blocks import (
     Gallery,
     Gap,
     Link,
-    Mark,
     Muted,
     Page,
     Paragraph,
@@ -40,9 +39,20 @@ from optiscope.report.figures import (
     signal_panel,
     training_panel,
 )
-from optiscope.report.inputs import BAND, Cell, Document, Floats, RunFile, Track
+from optiscope.report.inputs import Cell, Document, Floats, RunFile, Track
+from optiscope.report.legends import map_legend, signal_legend, training_legend
 from optiscope.report.maps import map_figure, maps
-from optiscope.report.measures import end_accuracy, end_loss, gap, has_accuracy, percent, spread, told, told_share
+from optiscope.report.measures import (
+    end_accuracy,
+    end_loss,
+    gap,
+    has_accuracy,
+    over_seeds,
+    percent,
+    spread,
+    told,
+    told_share,
+)
 from optiscope.report.tables import confidence_of, spent, verdict_rows
 
 HEADING = "What the optimizers did to training"
@@ -52,35 +62,6 @@ MOST_DRAWN = 100
 
 MOST_POINTS = 60_000
 """Points that a line may have in all panels of one kind together: with more than 50 cells each gets fewer."""
-
-SIGNAL_LEGEND: tuple[tuple[Mark, str], ...] = (
-    ("signal", "5 % quantile of the logits of 50 images of the batch"),
-    ("minimum", "minimum over the whole batch"),
-    (
-        "envelope",
-        "lower envelope as it is judged, in logits: running median in units of the running spread, "
-        f"\N{PLUS-MINUS SIGN} {BAND:g} robust standard deviations",
-    ),
-    ("other", "the same curve of other seeds"),
-    ("burn-in", "burn-in, not judged"),
-    ("alarm", "first alarm, and the steps of each alarm"),
-)
-
-TRAINING_LEGEND: tuple[tuple[Mark, str], ...] = (
-    ("minimum", "each training batch, where there is one seed"),
-    ("spread", "running median over 51 steps; with several seeds their median, least and greatest"),
-    ("test", "all test images, after each epoch: median over the seeds, least and greatest"),
-    ("alarm", "first alarm"),
-)
-
-MAP_LEGEND: tuple[tuple[Mark, str], ...] = (
-    (
-        "interval",
-        "P(unstable), its mean and interval: a disc is stable, a cross unstable, a diamond undecided, "
-        "and hollow is one seed",
-    ),
-    ("theory", "largest stable learning rate by theory, where it is known"),
-)
 
 
 def entries_of(document: Document, cells: Iterable[Cell]) -> tuple[Entry, ...]:
@@ -160,7 +141,7 @@ def verdicts(entries: Sequence[Entry], linked: bool = True) -> Block:
             entry.row.lr,
             entry.row.reduction,
             Verdict(entry.row.verdict),
-            (entry.row.p_unstable, " ", Muted(entry.row.runs)),
+            (entry.row.p_unstable, ", ", Muted(entry.row.runs)),
             entry.row.why,
         )
         for entry in entries
@@ -175,14 +156,13 @@ def verdicts(entries: Sequence[Entry], linked: bool = True) -> Block:
 
 def map_section(entries: Iterable[Entry]) -> Block | None:
     """Return a map for each optimizer in each setting; None where there is no cell."""
-    figures = tuple(
-        map_figure(found, f"map-{count}") for count, found in enumerate(maps(entry.cell for entry in entries), start=1)
-    )
-    if not figures:
+    every = maps(entry.cell for entry in entries)
+    if not every:
         return None
+    figures = tuple(map_figure(found, f"map-{count}") for count, found in enumerate(every, start=1))
     return Section(
         title="Learning rate and batch size",
-        body=(Paragraph("Tiles have the colour of the verdict."), Gallery(figures=figures, legend=MAP_LEGEND)),
+        body=(Paragraph("Tiles have the colour of the verdict."), Gallery(figures=figures, legend=map_legend(every))),
     )
 
 
@@ -200,7 +180,7 @@ def signals(entries: tuple[Entry, ...]) -> Block:
         words += (
             f" {len(entries)} of {every} cells are drawn: those that are not stable, and after them the first ones."
         )
-    return Section(title="Signal", body=(Paragraph(words), Gallery(figures=figures, legend=SIGNAL_LEGEND)))
+    return Section(title="Signal", body=(Paragraph(words), Gallery(figures=figures, legend=signal_legend(entries))))
 
 
 def signal_figures(entries: Sequence[Entry], points: int) -> tuple[Figure | Gap, ...]:
@@ -229,7 +209,7 @@ def _signal(entry: Entry, limits: Limits | None, points: int) -> Figure | Gap:
         return Gap(key=f"{entry.key}-signal", caption=(row.name, " ", Verdict(row.verdict), ". ", "; ".join(why)))
     track, others = run.track, _others(entry, run)
     seed = f"seed {run.judged.get('seed')}, " if len(entry.cell.runs) > 1 else ""
-    alarms = "".join(f"; {alarm.name} at steps {alarm.first} to {alarm.last}" for alarm in track.alarms)
+    alarms = "".join(f"; {alarm.told}" for alarm in track.alarms)
     return Figure(
         key=f"{entry.key}-signal",
         label=f"Signal of {row.name} against the step: {row.verdict}. {row.why}{alarms}",
@@ -289,7 +269,7 @@ def training(entries: tuple[Entry, ...]) -> Block:
     )
     heads = ("cell", "seeds", "loss", "test accuracy", "gap")
     table = Table(caption=caption, heads=heads, rows=tuple(rows), numbers=(1,))
-    gallery = Gallery(figures=tuple(figures), legend=TRAINING_LEGEND)
+    gallery = Gallery(figures=tuple(figures), legend=training_legend([entry for entry in entries if entry.drawn]))
     return Section(title="Loss and accuracy", body=(Paragraph(words), gallery, table))
 
 
@@ -326,7 +306,10 @@ def ended(track: Track) -> str:
 
 
 def _training_data(cell: Cell) -> Columns:
-    """Return loss and accuracy of each seed at every step, and the test accuracy in the rows that end an epoch."""
+    """Return what is drawn: loss and accuracy of each seed at every step, and over the seeds their running medians.
+
+    The test accuracy stands in the rows that end an epoch.
+    """
     tracks = {run.judged.get("seed"): run.track for run in cell.runs if run.track}
     step = max((track.step for track in tracks.values()), key=len)
     columns: dict[str, Floats] = {"step": step}
@@ -334,4 +317,10 @@ def _training_data(cell: Cell) -> Columns:
         columns[f"loss_seed_{seed}"] = _along(step, track.step, track.loss)
         columns[f"accuracy_seed_{seed}"] = _along(step, track.step, track.accuracy)
         columns[f"test_accuracy_seed_{seed}"] = _along(step, track.epoch_step, track.val_accuracy)
+    for name in ("loss", "accuracy"):
+        seeds = over_seeds([getattr(track, name) for track in tracks.values()])
+        columns[f"{name}_median"] = _along(step, seeds.step, seeds.middle)
+        if len(tracks) > 1:
+            columns[f"{name}_least"] = _along(step, seeds.step, seeds.low)
+            columns[f"{name}_greatest"] = _along(step, seeds.step, seeds.high)
     return {name: values.tolist() for name, values in columns.items()}

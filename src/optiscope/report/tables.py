@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from optiscope.config import GridConfig, spell, spell_value
-from optiscope.labels.names import names_of
+from optiscope.names import names_of
 from optiscope.report.inputs import Document
 
 NOTHING = "\N{EN DASH}"
@@ -21,7 +21,7 @@ SETTING = ("optimizer", "options", "model", "data")
 
 @attrs.frozen(kw_only=True)
 class VerdictRow:
-    """One cell of the grid in words. `optimizer` is its name, with what tells it from the others (`labels.names`).
+    """One cell of the grid in words. `optimizer` is its name, with what tells it from the others (`optiscope.names`).
 
     `p_unstable` is "mean (low to high)", `interval` the interval alone, or the bound that is left where all decided
     runs agree ("below 0.38"). `runs` is "1 of 3 unstable, 2 undecided", where 3 were decided, and `seeds` how many runs

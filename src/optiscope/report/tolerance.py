@@ -19,7 +19,7 @@ import numpy as np
 from optiscope.analysis import jeffreys
 from optiscope.report.inputs import Cell
 from optiscope.report.maps import lr_of
-from optiscope.report.tables import number
+from optiscope.report.tables import NOTHING, number
 
 
 @attrs.frozen(kw_only=True)
@@ -54,11 +54,17 @@ class Tolerance:
     def words(self) -> tuple[str, str, str, str]:
         """The region, its width in decades, and what lies below and above it."""
         if self.low is None or self.decades is None:
-            return f"none of {self.tried}", "0", "", ""
+            return f"none of {self.tried}", "0", NOTHING, NOTHING
         least, most = self.decades
         region = number(self.low) if self.low == self.high else f"{number(self.low)} to {number(self.high)}"
         width = f"{least:.2g} to {most:.2g}" if math.isfinite(most) else f"{least:.2g} or more"
         return region, width, _neighbour(self.below), _neighbour(self.above)
+
+    @property
+    def told(self) -> str:
+        """The region and its width in a few words."""
+        region, width, *_ = self.words
+        return region if self.low is None else f"{region}, {width} decades"
 
 
 def _neighbour(found: tuple[float, str] | None) -> str:

@@ -4,6 +4,9 @@ OUT/report.html, OUT/report.md              the report on all cells, or on a rep
 OUT/card-NAME.html, OUT/card-NAME.md        the card of one optimizer
 OUT/report-figures/*.svg, *.csv             the figures of a page in Markdown, and the data of each
 OUT/card-NAME-figures/*.svg, *.csv
+
+Figures are complete beside their folder before the first of them gets its place, so that a full disk costs nothing of
+an older report.
 """
 
 from __future__ import annotations
@@ -11,16 +14,19 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Mapping, Sequence
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 from optiscope.config import parse_spelling
 from optiscope.errors import UsageError, unknown
 from optiscope.labels import read_document
-from optiscope.labels.names import names_of
+from optiscope.names import names_of
 from optiscope.report import html, markdown
-from optiscope.report.blocks import Columns, Figure, Page, figures
+from optiscope.report.blocks import Columns, Page, figures
 from optiscope.report.card import card_page, read_checks, slug
 from optiscope.report.figure6 import figure6_page, is_reproduction
 from optiscope.report.inputs import Document, read_cells
@@ -86,27 +92,42 @@ def _has(cell: Document, own: Mapping[str, Any]) -> bool:
 def _write(out: Path, name: str, page: Page, form: Form) -> Path:
     if out.is_file():
         raise UsageError(f"{out} is a file: name the folder that it is in, {out.parent}")
+    from optiscope.report.svg import to_file
+
     path = out / f"{name}.{form}"
     if form == "html":
         write_whole(path, html.render(page))
         return path
     folder = f"{name}-figures"
-    write_figures(out / folder, figures(page.body))
-    write_whole(path, markdown.render(page, folder))
+    with _replacing(out / folder) as new:
+        for figure in figures(page.body):
+            _save(new / f"{figure.key}.svg", to_file(figure.draw(), figure.label))
+            _save(new / f"{figure.key}.csv", to_csv(figure.data()))
+        write_whole(path, markdown.render(page, folder))
     return path
 
 
-def write_figures(folder: Path, drawn: Sequence[Figure]) -> None:
-    """Write each figure as KEY.svg and its data as KEY.csv into `folder`, and remove those that were there before."""
-    from optiscope.report.svg import to_file
-
+@contextmanager
+def _replacing(folder: Path) -> Iterator[Path]:
+    """Yield a folder for figures, which take the place of those in `folder` at the end; after an error those stay."""
+    new = folder.with_name(f".{folder.name}.{os.getpid()}")
     with telling(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        for old in (*folder.glob("*.svg"), *folder.glob("*.csv")):
-            old.unlink()
-    for figure in drawn:
-        write_whole(folder / f"{figure.key}.svg", to_file(figure.draw(), figure.label))
-        write_whole(folder / f"{figure.key}.csv", to_csv(figure.data()))
+        try:
+            folder.mkdir(exist_ok=True)
+            new.mkdir(exist_ok=True)
+            yield new
+            written = {path.replace(folder / path.name) for path in list(new.iterdir())}
+            for old in {*folder.glob("*.svg"), *folder.glob("*.csv")} - written:
+                old.unlink()
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+
+
+def _save(path: Path, text: str) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def to_csv(columns: Columns) -> str:

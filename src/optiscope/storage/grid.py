@@ -7,13 +7,15 @@ the file itself, and `write_index` makes it anew from the files alone.
 
     /run            UTF-8 [R]   identity of the run (scale)
     /path           UTF-8 [R]   relative to the index
-    /status  /optimizer         UTF-8 [R]
+    /status  /optimizer  /model  /reduction  /data   UTF-8 [R]
+    /options                    UTF-8 [R]   of the optimizer, as JSON
     /n_steps  /n_epochs  /batch_size  /seed  /lr
     /bytes  /modified_time_ns   i8 [R]   of the run file
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -29,7 +31,7 @@ from optiscope.storage.reader import Run, open_run, summary
 from optiscope.whole import telling
 
 INDEX = "index.h5"
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 COLUMNS: dict[str, str] = {
     "run": "str",
     "path": "str",
@@ -37,21 +39,26 @@ COLUMNS: dict[str, str] = {
     "n_steps": "i8",
     "n_epochs": "i8",
     "optimizer": "str",
+    "options": "str",
+    "model": "str",
+    "reduction": "str",
+    "data": "str",
     "batch_size": "i8",
     "lr": "f8",
     "seed": "i8",
     "bytes": "i8",
     "modified_time_ns": "i8",
 }
-_KNOWN = ("status", "n_steps", "n_epochs", "optimizer", "batch_size", "lr", "seed")
+_KNOWN = tuple(name for name in COLUMNS if name not in ("run", "path", "bytes", "modified_time_ns"))
 Row = dict[str, Any]
 
 
 class Grid:
     """The runs of a folder; made by `open_grid`.
 
-    `runs` is a list of dicts, one a file: `path`, `run_id`, `status`, `n_steps`, `n_epochs`, `optimizer`,
-    `batch_size`, `lr`, `seed`. A file that cannot be read has `path`, `status` "unreadable" and `why`.
+    `runs` is a list of dicts, one a file: `path`, `run_id`, `status`, `n_steps`, `n_epochs`, `optimizer` and its
+    `options`, `model`, `reduction`, `data`, `batch_size`, `lr`, `seed`. A file that cannot be read has `path`, `status`
+    "unreadable" and `why`.
     In a notebook it shows them as a table.
     """
 
@@ -99,6 +106,7 @@ def write_index(folder: str | os.PathLike[str]) -> Path:
             found = row["path"].stat()
             whole = {**row, "run": row["run_id"], "path": row["path"].relative_to(folder).as_posix()}
             whole |= {"bytes": found.st_size, "modified_time_ns": found.st_mtime_ns}
+            whole["options"] = json.dumps(row["options"])
             for name, values in columns.items():
                 values.append(whole[name])
         files.publish(path, image.build_table(columns, COLUMNS, {"index_version": INDEX_VERSION}))
@@ -123,7 +131,7 @@ def _read_index(path: Path) -> dict[Path, Row]:
             return {}
         columns = {name: _values(file, path, name) for name in COLUMNS}
         rows = [dict(zip(COLUMNS, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-        return {path.parent / row["path"]: row for row in rows}
+        return {path.parent / row["path"]: {**row, "options": json.loads(row["options"])} for row in rows}
     return {}
 
 
@@ -142,9 +150,20 @@ def _summary(path: Path, known: Mapping[Path, Row]) -> Row:
                 return {"path": path, "run_id": row["run"], **{name: row[name] for name in _KNOWN}}
     try:
         told = summary(path)
+        told |= _setting(path, told["config_json"])
         return {"path": path, **{name: told[name] for name in ("run_id", *_KNOWN)}}
     except FileError as error:
         return {"path": path, "status": "unreadable", "why": str(error)}
+
+
+def _setting(path: Path, config: str) -> Row:
+    """Return the options, the model, the reduction and the data of a run; empty where its `config` tells none."""
+    told: dict[str, Any] = {}
+    with suppress(FileError), guard.reading(path):
+        told = dict(json.loads(config, parse_constant=str))
+    options = told.get("optimizer_options")
+    setting = {name: str(told.get(name, "")) for name in ("model", "reduction", "data")}
+    return {**setting, "options": options if isinstance(options, dict) else {}}
 
 
 def _find(run: Run, signal: str) -> npt.NDArray[Any]:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from optiscope.errors import FileError
 from optiscope.markup import Html, element
+from optiscope.names import names_of
 
 if TYPE_CHECKING:
     from optiscope.storage.grid import Grid
@@ -25,6 +26,9 @@ MOST_ROWS = 20
 POINTS, WIDTH, HEIGHT = 150, 300, 60
 
 COLUMNS = ("optimizer", "batch_size", "lr", "seed", "status", "n_steps")
+
+SETTING = ("optimizer", "options", "model", "reduction", "data")
+"""What is in the name of an optimizer, as far as it tells it from the others."""
 
 
 def show_run(run: Run) -> str:
@@ -51,14 +55,21 @@ def show_run(run: Run) -> str:
 
 
 def show_grid(grid: Grid) -> str:
-    """Return the runs of a folder as HTML, a row a run; no more than 20."""
+    """Return the runs of a folder as HTML, a row a run; no more than 20.
+
+    An optimizer is called as in a report: with what tells it from the others of its name (`optiscope.names`).
+    """
     counts: dict[str, int] = {}
     for row in grid.runs:
         counts[row["status"]] = counts.get(row["status"], 0) + 1
-    told = ", ".join(f"{count} {status}" for status, count in counts.items())
-    title = f"{grid.path}: {len(grid.runs)} run{'s' * (len(grid.runs) != 1)}" + (f" ({told})" if told else "")
+    counted = ", ".join(f"{count} {status}" for status, count in counts.items())
+    title = f"{grid.path}: {len(grid.runs)} run{'s' * (len(grid.runs) != 1)}" + (f" ({counted})" if counted else "")
     head = element("tr", [element("th", name, scope="col") for name in ("run", *COLUMNS)])
-    rows = [_row((row.get("run_id", row["path"].name), *(row.get(name, "") for name in COLUMNS))) for row in grid.runs]
+    known = [row for row in grid.runs if "optimizer" in row]
+    names = names_of([{name: row[name] for name in SETTING} for row in known])
+    called = {row["path"]: {**row, "optimizer": name} for row, name in zip(known, names, strict=True)}
+    told = [called.get(row["path"], row) for row in grid.runs]
+    rows = [_row((row.get("run_id", row["path"].name), *(row.get(name, "") for name in COLUMNS))) for row in told]
     more = len(rows) - MOST_ROWS
     table = element("table", element("caption", title), element("thead", head), element("tbody", rows[:MOST_ROWS]))
     return element("div", table, element("p", f"and {more} more: see .runs") if more > 0 else "")

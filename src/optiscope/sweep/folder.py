@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -55,10 +55,12 @@ def check_folder(
     resume: bool = False,
     overwrite: bool = False,
     kernels: Mapping[str, str] = MappingProxyType({}),
+    flags: Collection[str] | None = None,
 ) -> GridConfig:
     """Return what is to be run in `out`: `grid`, with the schedules that are held there if `resume` goes on with them.
 
     `kernels` says on which each model runs, those with images first; models that are not in it run on the grid's.
+    `flags` are the fields that the command has an option for, None for all: others are not told to be given again.
     UsageError if it holds a characterization and neither `resume` nor `overwrite` is given, if `resume` finds a grid
     that differs in more than longer axes, or if files of the same names lie there that are not a characterization's.
     Nothing is written.
@@ -71,10 +73,10 @@ def check_folder(
     if not ours and (foreign := _in_the_way(out)):
         raise UsageError(f"{out} holds {foreign} but no {GRID}, so it cannot be told whose it is: choose another --out")
     if ours and resume:
-        held = _held(out)
+        held = read_grid(out)
         if grid.unmeasured and held["grid"].get("budget") == grid.budget:
             grid = attrs.evolve(grid, thin=held["grid"].get("thin"))
-        check_resume(out, held, _describe(grid, plugins, kernels))
+        check_resume(out, held, _describe(grid, plugins, kernels), flags)
     elif ours and not overwrite:
         raise UsageError(
             f"{out} already holds a characterization: go on with --resume, replace it with --overwrite, "
@@ -118,7 +120,7 @@ def open_folder(
     return runs
 
 
-def _held(out: Path) -> dict[str, dict[str, Any]]:
+def read_grid(out: Path) -> dict[str, dict[str, Any]]:
     """Return what grid.json holds: "grid", "plugins" and "kernels"; UsageError if it is damaged."""
     path = out / GRID
     try:
@@ -133,15 +135,17 @@ def _held(out: Path) -> dict[str, dict[str, Any]]:
         return {"grid": grid, "plugins": plugins, "kernels": kernels}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
-            f"{path} is missing or damaged: --resume cannot tell what was begun, use --overwrite"
+            f"{path} is missing or damaged: --resume cannot tell what was begun, use --overwrite or another --out"
         ) from error
 
 
-def check_resume(out: Path, held: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+def check_resume(
+    out: Path, held: Mapping[str, Any], asked: Mapping[str, Any], flags: Collection[str] | None = None
+) -> None:
     """Raise UsageError unless `asked` is the grid `held` in `out`, apart from longer axes and what changes no run.
 
     "auto" seeds are as many as were begun, and go on from all that are there. Kernels are those of the models that are
-    there: a network may join problems without images, which run on others.
+    there: a network may join problems without images, which run on others. `flags` are those of `check_folder`.
     """
     grid, versions = held["grid"], held["plugins"]
     for name, value in asked["grid"].items():
@@ -151,7 +155,8 @@ def check_resume(out: Path, held: Mapping[str, Any], asked: Mapping[str, Any]) -
         if value == was or name in OF_CELLS or (name, value) == ("seeds", "auto"):
             continue
         if name not in AXES:
-            raise UsageError(f"--resume: {name} is {value!r} now and was {was!r} in {out}: {_mend(name, was)}")
+            mend = _mend(name, was) if flags is None or name in flags else "use another --out"
+            raise UsageError(f"--resume: {name} is {value!r} now and was {was!r} in {out}: {mend}")
         if name == "seeds":
             was = _seeds_begun(out) if was == "auto" else was
         if value >= was if name == "seeds" else was and all(each in value for each in was):

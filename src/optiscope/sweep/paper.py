@@ -13,6 +13,7 @@ by a factor of 2, as do three of the paper's batch sizes: so lines of equal B x 
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -21,13 +22,17 @@ import attrs
 
 from optiscope.analysis import fewest_deciding
 from optiscope.config import GridConfig
+from optiscope.engine import host_for
 from optiscope.errors import UsageError
 from optiscope.labels.claims import BATCH_SIZES
 from optiscope.sweep.execute import OnProgress
-from optiscope.sweep.run import characterize
+from optiscope.sweep.folder import GRID, check_folder, read_grid
+from optiscope.sweep.grid import plan
+from optiscope.sweep.run import characterize, remembered
 
 Reduction = Literal["sum", "mean"]
 REDUCTIONS: tuple[Reduction, ...] = ("sum", "mean")
+FAMILIES = ("sgd", "adam", "others")
 AUTHORS_BATCH = 100
 OTHERS: Mapping[Reduction, tuple[str, ...]] = {
     "sum": ("nag(lr=0.0001)", "rmsprop", "adagrad"),
@@ -47,6 +52,11 @@ class Scale:
     reductions_of_others: tuple[Reduction, ...]
     seeds_of_others: int
     shorter: tuple[str, ...]
+
+    @property
+    def extent(self) -> dict[str, int | None]:
+        """The fields of a grid by which a scale is told from another."""
+        return {"steps": None, "epochs": None, **self.length, "train_samples": self.train_samples}
 
 
 SCALES: Mapping[str, Scale] = {
@@ -132,6 +142,51 @@ def parts(
         if reduction in size.reductions_of_others:
             found.append(part("others", reduction, OTHERS[reduction], size.seeds_of_others))
     return tuple(found)
+
+
+def check_parts(planned: Sequence[Part], out: Path | None = None, resume: bool = False) -> None:
+    """Raise what `run_parts` raises before it runs anything, of all parts beforehand; nothing is written.
+
+    UsageError too where `out` was begun at another scale.
+    """
+    if out is not None and out.is_file():
+        raise UsageError(f"{out} is a file: give --out a folder")
+    images = None
+    for part in planned:
+        if resume and out is not None and (out / part.name / GRID).exists():
+            _check_scale(part, out)
+        host = host_for(part.grid)
+        runs = plan(part.grid, host, images)
+        images = runs[0].images
+        if out is not None:
+            check_folder(out / part.name, remembered(part.grid, host, runs), host.active, resume, flags=("data",))
+
+
+def _check_scale(part: Part, out: Path) -> None:
+    now, was = _scale_of(attrs.asdict(part.grid)), _scale_of(read_grid(out / part.name)["grid"])
+    if now and was and now != was:
+        raise UsageError(f"--resume: --scale is {now} now and was {was} in {out}: give --scale {was}, or another --out")
+
+
+def _scale_of(grid: Mapping[str, Any]) -> str:
+    """Return the name of the scale of a grid; empty where it has none of them."""
+    found = (name for name, scale in SCALES.items() if {key: grid.get(key) for key in scale.extent} == scale.extent)
+    return next(found, "")
+
+
+def go_on(out: Path) -> str:
+    """Return the command that goes on with the experiment in the folder `out`; empty where none was begun there."""
+    names = [f"{family}-{reduction}" for reduction in REDUCTIONS for family in FAMILIES]
+    grids = {name: read_grid(out / name)["grid"] for name in names if (out / name / GRID).exists()}
+    if not grids:
+        return ""
+    first = next(iter(grids.values()))
+    data, scale = str(first["data"]), _scale_of(first)
+    words = ["optiscope", "reproduce", "paper", "--data", data, *(["--scale", scale] if scale else [])]
+    usual = {part.name: part.grid.seeds for part in parts(scale, data)} if scale else {}
+    if any(grid["seeds"] != usual.get(name) for name, grid in grids.items()):
+        words += ["--seeds", str(max(grid["seeds"] for grid in grids.values()))]
+    return shlex.join([*words, "--out", str(out), "--resume"])
 
 
 def run_parts(

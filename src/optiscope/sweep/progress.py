@@ -17,7 +17,7 @@ CellStatus = Literal["waiting", "running", "completed", "diverged", "failed"]
 class CellProgress:
     """One cell: `runs` of which `finished` are over, and `step` of `steps` in all of them together.
 
-    `optimizer` is its name, with what tells the cell from those of other settings (`optiscope.labels.names`).
+    `optimizer` is its name, with what tells the cell from those of other settings (`optiscope.names`).
     `loss` is the last one known (None before the first), `signal` the recent past of the signal that the verdict
     looks at, oldest first.
     """

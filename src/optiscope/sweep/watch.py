@@ -24,7 +24,7 @@ import attrs
 
 from optiscope.engine import Prepared
 from optiscope.errors import OptiscopeError
-from optiscope.labels.names import names_of
+from optiscope.names import names_of
 from optiscope.records import RunInfo, RunResult
 from optiscope.storage import guard
 from optiscope.storage.reader import STATUSES, counts, open_h5

@@ -1,6 +1,6 @@
 import pytest
 
-from optiscope.labels.names import names_of
+from optiscope.names import names_of
 
 
 def adam(**more):
