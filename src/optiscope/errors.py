@@ -38,6 +38,10 @@ class PluginError(OptiscopeError):
     """A plugin could not be loaded, or raised while a run depended on it; the message names the plugin."""
 
 
+RAISED = (Exception, SystemExit)
+"""What a plugin may raise: `sys.exit` in it is an error of its own, and Ctrl-C (KeyboardInterrupt) is not."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """Return the error for a name that nobody registered, with the nearest known name first.
 

@@ -89,9 +89,21 @@ def test_the_run_of_a_worker_that_is_killed_is_taken_up_by_another_and_has_the_s
     assert [status for status, _, _ in made.values()] == ["completed"] * 3
 
 
-def test_what_takes_too_long_ends_its_worker_and_the_next_goes_on(cluster):
-    with Dask(address=cluster.scheduler_address, time_limit=0.5) as workers:
-        assert isinstance(workers.submit(time.sleep, 60).exception(timeout=60), distributed.KilledWorker)
+HANGING = """
+import time
+with open({mark!r}, "a") as file:
+    file.write("x")
+time.sleep(60)
+"""
+
+
+def test_what_takes_too_long_ends_its_worker_and_is_told_at_its_first_try(cluster, tmp_path):
+    mark = tmp_path / "begun"
+    with Dask(address=cluster.scheduler_address, time_limit=2) as workers:
+        hanging = workers.submit(exec, HANGING.format(mark=str(mark)))
+        error = hanging.exception(timeout=60)
+        assert (type(error), str(error)) == (TimeoutError, "it took longer than 2 seconds")
+        assert mark.read_text() == "x"
         assert workers.submit(divmod, 7, 2).result(timeout=60) == (3, 1)
 
 

@@ -17,6 +17,8 @@ from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future
 from typing import Any, ClassVar
 
+from optiscope.errors import RAISED
+
 
 class InProcess(Executor):
     """Runs each task at once, in the calling thread; for debugging."""
@@ -32,7 +34,7 @@ class InProcess(Executor):
         future: Future[Any] = Future()
         try:
             future.set_result(fn(*args, **kwargs))
-        except Exception as error:
+        except RAISED as error:
             future.set_exception(error)
         return future
 

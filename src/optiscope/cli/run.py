@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         what, code = ("terminated", TERMINATED) if asked[:1] == [signal.SIGTERM] else ("interrupted", INTERRUPTED)
         go_on = f"; go on with: {_again(words, error.out)}" if isinstance(error, Interrupted) else ""
         return _end(f"{what}: {error}{go_on}" if str(error) else what, code)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # sys.exit in a plugin would end this without a word
         if os.environ.get(TRACEBACK):
             raise
         return _end(*_explain(error))
@@ -138,7 +138,7 @@ def _again(words: list[str], out: Path) -> str:
     return shlex.join(["optiscope", *words, "--resume"])
 
 
-def _explain(error: Exception) -> tuple[str, int]:
+def _explain(error: BaseException) -> tuple[str, int]:
     from cyclopts import CycloptsError
 
     if isinstance(error, CycloptsError):

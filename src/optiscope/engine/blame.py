@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from optiscope.errors import PluginError, told
+from optiscope.errors import RAISED, PluginError, told
 from optiscope.hooks import KINDS, PluginHost
 
 
@@ -19,8 +19,12 @@ def blamed(host: PluginHost, kind: str, name: str, step: int | None = None) -> I
         yield
     except MemoryError:
         raise
-    except Exception as error:
-        piece = host.find(kind, name)
-        plugin = piece.plugin if piece else "unknown"
+    except RAISED as error:
         when = "" if step is None else f" at step {step}"
-        raise PluginError(f"{KINDS[kind]} '{name}' of plugin '{plugin}' failed{when}: {told(error)}") from error
+        raise PluginError(f"{called(host, kind, name)} failed{when}: {told(error)}") from error
+
+
+def called(host: PluginHost, kind: str, name: str) -> str:
+    """Return what the piece `name` of a `kind` is called in a message."""
+    piece = host.find(kind, name)
+    return f"{KINDS[kind]} '{name}' of plugin '{piece.plugin if piece else 'unknown'}'"

@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 
 from optiscope.engine import blas
+from optiscope.engine.blame import blamed
 from optiscope.engine.evaluate import Evaluator
 from optiscope.engine.prepare import Prepared
 from optiscope.engine.quantities import Recording, Taken
@@ -229,6 +230,10 @@ class Loop:
         )
 
     def _evaluate(self) -> dict[str, float]:
+        with blamed(self._prepared.host, "models", self._prepared.config.model, self._steps):
+            return self._evaluated()
+
+    def _evaluated(self) -> dict[str, float]:
         params, images = self._trainer.params, self._prepared.images
         if images is None:
             own = self._prepared.model.evaluation()

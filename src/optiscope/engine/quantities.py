@@ -148,10 +148,11 @@ class Recording:
             return None if array is None else readonly(array)
 
         def probe() -> Any:
-            if images is None:
-                return view(self._evaluator.outputs_for(trainer.params, probe_of(self._run.model)))
-            shown = images.test_images[: self._run.info.probe_size]
-            return view(self._evaluator.outputs(trainer.params, shown))
+            with blamed(self._run.host, "models", self._run.config.model):
+                if images is None:
+                    return view(self._evaluator.outputs_for(trainer.params, probe_of(self._run.model)))
+                shown = images.test_images[: self._run.info.probe_size]
+                return view(self._evaluator.outputs(trainer.params, shown))
 
         sources: dict[str, Callable[[], Any]] = {
             "loss": lambda: done.loss,

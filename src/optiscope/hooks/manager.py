@@ -28,7 +28,7 @@ import attrs
 import pluggy
 
 from optiscope.config import parse_spelling
-from optiscope.errors import PluginError, UsageError, told, unknown
+from optiscope.errors import RAISED, OptiscopeError, PluginError, UsageError, told, unknown
 from optiscope.hooks import discovery, packages, specs
 from optiscope.hooks.discovery import Candidate, PluginState
 from optiscope.hooks.markers import PROJECT
@@ -148,11 +148,15 @@ class PluginHost:
         factory = piece.factory
         needed = {key for key, parameter in piece.parameters.items() if parameter.default is parameter.empty}
         if isinstance(factory, type) and attrs.has(factory) and kind != "executors" and needed <= options.keys():
-            _make(piece, options)
+            _make(kind, piece, options)
 
     def build(self, kind: str, name: str, options: Mapping[str, Any]) -> Any:
-        """Return an instance of the piece called `name`; UsageError for an unknown name or a refused option."""
-        return _make(self._piece(kind, name, options), options)
+        """Return an instance of the piece called `name`.
+
+        UsageError for an unknown name, or an option that is refused with a TypeError or ValueError; PluginError for
+        whatever else is raised.
+        """
+        return _make(kind, self._piece(kind, name, options), options)
 
     def versions(self, pieces: Iterable[tuple[str, str]]) -> dict[str, str]:
         """Return name -> version of the packages that `pieces`, a kind and a name each, come with and run on."""
@@ -171,7 +175,7 @@ class PluginHost:
             began = time.perf_counter()
             try:
                 call()
-            except Exception as error:
+            except RAISED as error:
                 raise PluginError(f"plugin '{plugin}' failed in {hook}: {told(error)}") from error
             if spent is not None:
                 spent(plugin, time.perf_counter() - began)
@@ -182,7 +186,7 @@ class PluginHost:
         for plugin, call in self._calls(hook, arguments):
             try:
                 call()
-            except Exception as error:  # the run has ended: nothing may keep the others from hearing so
+            except RAISED as error:  # the run has ended: nothing may keep the others from hearing so
                 failures.append(f"plugin '{plugin}' failed in {hook}: {told(error)}")
         if failures:
             warnings.warn("; ".join(failures), RuntimeWarning, stacklevel=2)
@@ -226,7 +230,7 @@ class PluginHost:
         if (kind, family.name) not in self._loaded:
             try:
                 pieces = [_piece(kind, factory, family.plugin) for factory in family.factory()]
-            except Exception as error:
+            except RAISED as error:
                 raise PluginError(
                     f"plugin '{family.plugin}' could not load the {kind} {family.name}: {told(error)}"
                 ) from error
@@ -258,7 +262,7 @@ class PluginHost:
         why = ""
         try:
             self._admit(candidate)
-        except (Exception, SystemExit) as error:  # a script without a main guard ends the process that imports it
+        except RAISED as error:  # a script without a main guard ends the process that imports it
             state, why = "broken", told(error)
             clash = isinstance(error, _ClashError)
             if strict or (asked and not clash):
@@ -291,7 +295,7 @@ class PluginHost:
                 continue
             try:
                 pieces = [_piece(kind, factory, plugin) for factory in implementation.function()]
-            except Exception as error:
+            except RAISED as error:
                 raise PluginError(f"its {hook} failed: {told(error)}") from error
             for piece in pieces:
                 if piece.name in found:
@@ -346,7 +350,7 @@ def options_of(piece: Any, leave: Iterable[str] = (), given: Mapping[str, Any] |
     return {name: value for name, value in options.items() if name not in left}
 
 
-def _make(piece: Piece, options: Mapping[str, Any]) -> Any:
+def _make(kind: str, piece: Piece, options: Mapping[str, Any]) -> Any:
     name = piece.name
     for key, parameter in piece.parameters.items():
         if parameter.default is parameter.empty and parameter.kind is parameter.KEYWORD_ONLY and key not in options:
@@ -355,6 +359,10 @@ def _make(piece: Piece, options: Mapping[str, Any]) -> Any:
         return piece.factory(**options)
     except (TypeError, ValueError) as error:
         raise UsageError(f"{name}: {error}") from error
+    except (OptiscopeError, MemoryError):
+        raise
+    except RAISED as error:
+        raise PluginError(f"{KINDS[kind]} '{name}' of plugin '{piece.plugin}' cannot be made: {told(error)}") from error
 
 
 def _check_type(name: str, key: str, value: Any, annotation: Any) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import optiscope
 from optiscope.analysis import Analyzer, Axis, Finding, RunRecord
 from optiscope.config import Options
-from optiscope.errors import FileError, UsageError
+from optiscope.errors import RAISED, FileError, UsageError
 from optiscope.hooks import PluginHost, create_manager
 from optiscope.labels.cells import IDENTITY, form_cells
 from optiscope.labels.document import Characterization
@@ -112,7 +112,7 @@ def _judge(run: RunRecord, analyzer: Analyzer) -> Judged:
         finding = analyzer.analyze(run)
         if not isinstance(finding, Finding):
             raise TypeError(f"analyze returned {type(finding).__name__}, not a Finding")
-    except Exception as error:  # whatever a plugin raises must not take the verdicts of the others with it
+    except RAISED as error:  # whatever a plugin raises must not take the verdicts of the others with it
         finding = Finding(
             name=analyzer.name,
             rule_version=getattr(analyzer, "rule_version", "unversioned"),

@@ -13,6 +13,7 @@ full disk is an OSError at one known place instead of a crash inside the library
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -83,9 +84,10 @@ def build_table(
 
 
 def _memory_file(libver: tuple[str, str]) -> h5py.File:
+    """Return a new file in memory; HDF5 tells those of other threads from it by their names."""
     import h5py
 
-    return h5py.File("image", "w", driver="core", backing_store=False, libver=libver)
+    return h5py.File(f"image of thread {threading.get_ident()}", "w", driver="core", backing_store=False, libver=libver)
 
 
 def _create_live(file: h5py.File, dataset: Dataset) -> h5py.Dataset:

@@ -24,7 +24,7 @@ from optiscope.storage.schema import layout
 from optiscope.sweep.execute import is_finished
 from optiscope.sweep.folder import check_folder
 from optiscope.sweep.forecast import Kind, kind_of, makespan
-from optiscope.sweep.grid import plan
+from optiscope.sweep.grid import most_runs, plan
 from optiscope.sweep.run import jobs_for, kernels_of, remembered
 
 STEPS = 11
@@ -66,7 +66,8 @@ def foresee(
     if out is not None:
         check_folder(out, remembered(grid, host, runs), host.active, resume, overwrite, kernels_of(runs))
     pending = [run for run in runs if not (resume and out and is_finished(out / "runs" / f"{run.info.run_id}.h5"))]
-    return estimate(pending, max(1, jobs_for(grid, host, executor, jobs, time_limit)), len(runs) - len(pending))
+    jobs = jobs_for(grid, host, executor, jobs, time_limit, most_runs(grid, len(runs)))
+    return estimate(pending, max(1, jobs), len(runs) - len(pending))
 
 
 def estimate(pending: Sequence[Prepared], jobs: int, finished: int = 0) -> Cost:

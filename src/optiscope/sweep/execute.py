@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from optiscope.engine import Prepared
-from optiscope.errors import HeldError, NotRepeatedError, OptiscopeError, PluginError
+from optiscope.errors import RAISED, HeldError, NotRepeatedError, OptiscopeError, PluginError, told
 from optiscope.labels import RunVerdict
 from optiscope.records import RunResult
 from optiscope.storage import open_run
@@ -44,26 +44,55 @@ another number in `ahead`.
 
 
 class Workers(Executor):
-    """The executor that `build` makes, which can be built anew where it broke down."""
+    """The executor that `build` makes, which can be built anew where it broke down.
 
-    def __init__(self, build: Callable[[], Any]) -> None:
-        self._build = build
+    What is wrong with it is a PluginError that says what it is `called`.
+    """
+
+    def __init__(self, build: Callable[[], Any], called: str = "the executor") -> None:
+        self._build, self._called = build, called
         self._built = build()
+        for name in ("submit", "shutdown"):
+            if not callable(getattr(self._built, name, None)):
+                raise self._wrong(f"has no {name}")
         self.ahead: int = getattr(self._built, "ahead", AHEAD)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Hand over to the executor; BrokenExecutor where it broke down."""
-        future: Future[Any] = self._built.submit(fn, *args, **kwargs)
+        try:
+            future = self._built.submit(fn, *args, **kwargs)
+        except BrokenExecutor:
+            raise
+        except RAISED as error:
+            raise PluginError(f"{self._called} failed in submit: {told(error)}") from error
+        if not isinstance(future, Future):
+            raise self._wrong(f"returned {type(future).__name__} from submit")
         return future
+
+    def result(self, future: Future[Any]) -> Ended:
+        """Return how the run of a `future` of this executor ended, which has raised nothing."""
+        ended = future.result()
+        if not isinstance(ended, Ended):
+            raise PluginError(
+                f"{self._called} has {type(ended).__name__} as the result of a run: it must be what the submitted "
+                "function returns"
+            )
+        return ended
 
     def renew(self) -> None:
         """Put another one in the place of the executor."""
-        self._built.shutdown(wait=True, cancel_futures=True)
+        self.shutdown(wait=True, cancel_futures=True)
         self._built = self._build()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Shut the executor down."""
-        self._built.shutdown(wait=wait, cancel_futures=cancel_futures)
+        try:
+            self._built.shutdown(wait=wait, cancel_futures=cancel_futures)
+        except RAISED as error:
+            raise PluginError(f"{self._called} failed in shutdown: {told(error)}") from error
+
+    def _wrong(self, what: str) -> PluginError:
+        return PluginError(f"{self._called} {what}: let it be a concurrent.futures.Executor")
 
 
 def execute(
@@ -145,7 +174,7 @@ class _Execution:
         run_id = run.info.run_id
         error = CancelledError("it was cancelled") if future.cancelled() else future.exception()
         if error is None:
-            ended = future.result()
+            ended = self._workers.result(future)
             self._watch.take(ended.result)
             self._events += _told(run_id, ended.result)
             self._follow(run, ended.verdict)

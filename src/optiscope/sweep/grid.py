@@ -32,6 +32,11 @@ def first_seeds(grid: GridConfig) -> int:
     return fewest
 
 
+def most_runs(grid: GridConfig, planned: int) -> int:
+    """Return how many runs a grid with `planned` ones may come to; more only with "auto" seeds."""
+    return planned if isinstance(grid.seeds, int) else planned // first_seeds(grid) * grid.max_seeds
+
+
 def expand(grid: GridConfig) -> tuple[RunConfig, ...]:
     """Return every run of `grid`: optimizers x models x reductions x batch sizes x lrs x seeds, in this order.
 

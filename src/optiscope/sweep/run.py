@@ -26,7 +26,8 @@ from typing import Any
 import attrs
 
 from optiscope.config import GridConfig
-from optiscope.engine import Prepared, host_for, measure, prepare, schedules
+from optiscope.engine import Prepared, blas, host_for, measure, prepare, schedules
+from optiscope.engine.blame import called
 from optiscope.errors import FileError, UsageError
 from optiscope.hooks import PluginHost
 from optiscope.labels import Characterization, build_analyzers, label_folder
@@ -34,7 +35,7 @@ from optiscope.records import RunInfo
 from optiscope.storage import checkpoint, write_index
 from optiscope.sweep.execute import OnProgress, Workers, execute, is_finished
 from optiscope.sweep.folder import check_folder, default_folder, held, open_folder
-from optiscope.sweep.grid import plan, without_executors
+from optiscope.sweep.grid import most_runs, plan, without_executors
 from optiscope.sweep.seeds import Seeds, verdict_of
 from optiscope.sweep.watch import Watch
 
@@ -54,9 +55,10 @@ def characterize(
 ) -> Characterization:
     """Run every cell of `grid` into the folder `out` (a new dated one, if None) and return the verdicts.
 
-    `jobs` workers run at a time, as many as there are cores for if None; `executor` names a registered executor, and
-    `time_limit` says how many seconds a run may take there (None: any; not every executor has such a limit). More
-    threads than this machine has cores are allowed, and an event of `on_progress` says so.
+    `jobs` workers run at a time, as many as there are cores for if None, and no more than there can be runs;
+    `executor` names a registered executor, and `time_limit` says how many seconds a run may take there (None: any; not
+    every executor has such a limit). More threads than this machine has cores are allowed, and an event of
+    `on_progress` says so.
     The workers of "processes" are spawned and import the calling script first: a script must call this under
     `if __name__ == "__main__":`.
 
@@ -72,7 +74,7 @@ def characterize(
     host = host_for(grid)
     runs = plan(grid, host)
     analyzers = build_analyzers(host, grid.options)
-    workers, jobs = workers_for(grid, host, executor, jobs, time_limit)
+    workers, jobs = workers_for(grid, host, executor, jobs, time_limit, most_runs(grid, len(runs)))
     grid, kernels = remembered(grid, host, runs), kernels_of(runs)
     folder = Path(out) if out is not None else default_folder()
     with workers:
@@ -107,28 +109,35 @@ def refuse_in_worker(name: str) -> None:
 
 
 def workers_for(
-    grid: GridConfig, host: PluginHost, executor: str, jobs: int | None, time_limit: float | None = None
+    grid: GridConfig, host: PluginHost, executor: str, jobs: int | None, time_limit: float | None, most: int
 ) -> tuple[Workers, int]:
-    """Return the executor of that name, and how many jobs it has: `jobs`, or what its options say, or one a core."""
-    jobs = jobs_for(grid, host, executor, jobs, time_limit)
+    """Return the executor of that name, and how many jobs it has: see `jobs_for`."""
+    jobs = jobs_for(grid, host, executor, jobs, time_limit, most)
     options: dict[str, Any] = {**grid.options.get(executor, {}), "jobs": jobs}
     if time_limit is not None:
         options["time_limit"] = time_limit
-    return Workers(partial(host.build, "executors", executor, options)), jobs
+    build = partial(host.build, "executors", executor, options)
+    return Workers(build, called(host, "executors", executor)), jobs
 
 
 def jobs_for(
-    grid: GridConfig, host: PluginHost, executor: str, jobs: int | None, time_limit: float | None = None
+    grid: GridConfig, host: PluginHost, executor: str, jobs: int | None, time_limit: float | None, most: int
 ) -> int:
     """Return how many runs the executor of that name has at a time: `jobs`, or what its options say, or one a core.
 
-    UsageError where there is no such executor, or its options, `time_limit` among them, cannot be.
+    Never more than `most`, the runs that there can be: what has nothing to do would be started for nothing. UsageError
+    where there is no such executor, or its options, `time_limit` among them, cannot be.
     """
     asked: Any = {"jobs": default_jobs(grid.threads), **grid.options.get(executor, {})}
     asked |= {} if jobs is None else {"jobs": jobs}
-    asked |= {} if time_limit is None else {"time_limit": time_limit}
     host.check("executors", executor, asked)
-    return int(asked["jobs"])
+    found = host.find("executors", executor)
+    if time_limit is not None and found is not None and "time_limit" not in found.parameters:
+        raise UsageError(
+            f"--time-limit: the executor {executor} cannot end a run that takes too long: choose another executor, or "
+            "leave it out"
+        )
+    return min(int(asked["jobs"]), most)
 
 
 def remembered(grid: GridConfig, host: PluginHost, runs: Sequence[Prepared]) -> GridConfig:
@@ -165,14 +174,18 @@ def work_of(run: RunInfo) -> int:
 
 @contextmanager
 def ending(workers: Workers, folder: Path) -> Iterator[None]:
-    """End the `workers` with whatever ends the block early, and leave an index of what there is."""
-    try:
-        yield
-    except BaseException:
-        workers.shutdown(wait=True, cancel_futures=True)
-        with suppress(FileError):  # what ended the grid is what matters; an index can be made at any time
-            write_index(folder)
-        raise
+    """End the `workers` with whatever ends the block early, and leave an index of what there is.
+
+    The BLAS keeps to one thread meanwhile: of runs on threads of this process, each would give back what it found.
+    """
+    with blas.one_thread():
+        try:
+            yield
+        except BaseException:
+            workers.shutdown(wait=True, cancel_futures=True)
+            with suppress(FileError):  # what ended the grid is what matters; an index can be made at any time
+                write_index(folder)
+            raise
 
 
 def freeze_schedules(grid: GridConfig, runs: Sequence[Prepared]) -> tuple[GridConfig, list[str]]:

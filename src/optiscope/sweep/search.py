@@ -50,6 +50,9 @@ FILE_NAME = "max-lr.json"
 FARTHEST = 4.0**10
 """Factor between the lr where a search begins and the farthest that it goes to."""
 
+MOST_AT_ONCE = 2
+"""Runs in a round of a search, at most."""
+
 Result = Outcome | Literal["not learned", "failed"]
 
 
@@ -148,7 +151,7 @@ def max_lr(
     host = host_for(grid)
     bases = plan(grid, host)
     analyzers = build_analyzers(host, grid.options)
-    workers, jobs = workers_for(grid, host, executor, jobs, time_limit)
+    workers, jobs = workers_for(grid, host, executor, jobs, time_limit, MOST_AT_ONCE * len(bases))
     grid, kernels = remembered(grid, host, bases), kernels_of(bases)
     folder = Path(out) if out is not None else default_folder()
     with workers:

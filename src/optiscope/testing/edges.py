@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from optiscope.errors import OptiscopeError, told
+from optiscope.errors import RAISED, OptiscopeError, told
 from optiscope.optim import State
 from optiscope.params import Array, Parameters
 from optiscope.testing.drive import SHAPES, STEPS, arrays_of, deviation, fresh, go, gradients, same, start, words
@@ -228,7 +228,7 @@ def shapes(subject: Subject) -> Result:
             try:
                 params, state = start(optimizer, dtype, layout)
                 go(optimizer, params, state, gradients(params))
-            except Exception as error:
+            except RAISED as error:
                 raise CheckFailed(f"{what} {tuple(layout.values())} raises {told(error)}") from error
             if not np.isfinite(params.flat).all():
                 raise CheckFailed(f"{what} {tuple(layout.values())} gives parameters that are not finite")

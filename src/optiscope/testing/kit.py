@@ -21,7 +21,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from optiscope.errors import UsageError, told, unknown
+from optiscope.errors import RAISED, UsageError, told, unknown
 from optiscope.optim import Optimizer
 from optiscope.testing import against, behaviour, contract, edges, facts, theory
 from optiscope.testing import fingerprint as compared
@@ -85,7 +85,7 @@ def check(subject: Subject, name: str) -> Result:
         return Result(name, "failed", str(failure))
     except UsageError:
         raise
-    except Exception as error:
+    except RAISED as error:
         return Result(name, "failed", f"raises {told(error)}")
     return attrs.evolve(result, name=name)
 

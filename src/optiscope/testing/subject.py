@@ -18,7 +18,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from optiscope.errors import UsageError, told, unknown
+from optiscope.errors import RAISED, UsageError, told, unknown
 from optiscope.hooks import PluginHost, create_manager, hookimpl, options_of
 from optiscope.hooks.discovery import from_file
 from optiscope.optim import Optimizer
@@ -141,7 +141,7 @@ def _module(where: str) -> ModuleType:
         raise UsageError(f"there is no file {where}: check the path")
     try:
         return from_file(where).load() if where.endswith(".py") else importlib.import_module(where)
-    except Exception as error:
+    except RAISED as error:
         raise UsageError(f"{where} cannot be imported: {told(error)}") from error
 
 

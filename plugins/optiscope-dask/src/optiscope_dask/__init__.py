@@ -18,8 +18,9 @@ import os
 import socket
 import sys
 import threading
+import uuid
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from concurrent.futures import BrokenExecutor, Executor, Future
 from pathlib import Path
@@ -35,7 +36,8 @@ class Dask(Executor):
     """The workers of the scheduler at `address`, or `jobs` worker processes on this machine where that is empty.
 
     An address that ends in .json is the path of a scheduler file. A run that takes longer than `time_limit` seconds
-    ends the process of its worker, which dask's nanny starts anew.
+    ends the process of its worker, which dask's nanny starts anew. Dask gives the run to the next one, as that of any
+    worker that it lost; there it is not begun again, and its future raises TimeoutError.
     """
 
     name: ClassVar[str] = "dask"
@@ -60,7 +62,7 @@ class Dask(Executor):
                 n_workers=jobs,
                 threads_per_worker=1,
                 dashboard_address=":0",
-                silence_logs=logging.ERROR,
+                silence_logs=logging.CRITICAL,  # what a run raises comes with its future
                 preload=DEAF,
                 config={"logging": {"distributed": "error"}},
             )
@@ -78,7 +80,7 @@ class Dask(Executor):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Hand `fn` over; both it and its arguments must be picklable. BrokenExecutor where the scheduler is gone."""
         try:
-            future: Future[Any] = self._executor.submit(_work, self._time_limit, fn, *args, **kwargs)
+            future: Future[Any] = self._executor.submit(_work, self._time_limit, uuid.uuid4().hex, fn, *args, **kwargs)
         except RuntimeError as error:
             raise BrokenExecutor(f"the scheduler takes nothing more ({error})") from error
         self._handed_over.add(future)
@@ -97,14 +99,40 @@ class Dask(Executor):
             self._cluster.close()
 
 
-def _work(time_limit: float | None, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+def _work(time_limit: float | None, name: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Call `fn` in a worker; what plugins print goes to stderr, as stdout may belong to the results of who asked."""
-    timer = threading.Timer(threading.TIMEOUT_MAX if time_limit is None else time_limit, os._exit, [1])
+    with contextlib.redirect_stdout(sys.stderr), _within(time_limit, name):
+        return fn(*args, **kwargs)
+
+
+@contextlib.contextmanager
+def _within(time_limit: float | None, name: str) -> Iterator[None]:
+    """End this process where the block takes too long; TimeoutError where it did so in a worker before.
+
+    The scheduler keeps under `name` that it did. The process ends before anybody hears of it: with it goes the lock on
+    the file of its run, which may be begun again at once.
+    """
+    if time_limit is None:
+        yield
+        return
+    from distributed import Event, get_client
+
+    late = Event(name, get_client())
+    if late.is_set():
+        late.clear()
+        raise TimeoutError(f"it took longer than {time_limit:g} seconds")
+
+    def end() -> None:
+        try:
+            late.set()
+        finally:
+            os._exit(1)
+
+    timer = threading.Timer(time_limit, end)
     timer.daemon = True
     timer.start()
     try:
-        with contextlib.redirect_stdout(sys.stderr):
-            return fn(*args, **kwargs)
+        yield
     finally:
         timer.cancel()
 
