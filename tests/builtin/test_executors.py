@@ -1,4 +1,5 @@
 import os
+import sys
 import time
 from concurrent.futures import BrokenExecutor
 
@@ -34,6 +35,7 @@ def test_in_process_is_over_when_submit_returns():
         assert done == [os.getpid()]
         assert future.done()
         assert isinstance(workers.submit(fail, "no").exception(), ValueError)
+        assert isinstance(workers.submit(sys.exit, 3).exception(), SystemExit)
         with pytest.raises(KeyboardInterrupt):
             workers.submit(interrupt)
 

@@ -144,7 +144,10 @@ def test_dry_run_as_json(optiscope, folder):
         ("--jobs 0", "--jobs must be a whole number >= 1, not 0"),
         ("--time-limit -3", "--time-limit must be a number of seconds above 0, not -3"),
         ("--time-limit 0 --dry-run", "--time-limit must be a number of seconds above 0, not 0"),
-        ("--time-limit 5 --executor in-process --dry-run", "unknown option of in-process 'time_limit'"),
+        (
+            "--time-limit 5 --executor in-process --dry-run",
+            "--time-limit: the executor in-process cannot end a run that takes too long",
+        ),
         ("--resume", "--resume needs --out DIR"),
         ("--overwrite", "--overwrite needs --out DIR"),
     ],

@@ -45,8 +45,9 @@ def test_words_that_make_no_command(refused, arguments, sentence):
         (PermissionError(errno.EACCES, "Permission denied", "a"), 2, "a: permission denied: choose another place"),
         (OSError(errno.EIO, "Input/output error", "a"), 1, "unexpected OSError"),
         (RuntimeError("boom"), 1, "unexpected RuntimeError: boom (set OPTISCOPE_TRACEBACK=1"),
+        (SystemExit(0), 1, "unexpected SystemExit: 0 (set OPTISCOPE_TRACEBACK=1"),
     ],
-    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else None,
 )
 def test_what_a_command_raises_is_one_line(optiscope, fake, error, code, sentence):
     fake.error, fake.makes_folder = error, False

@@ -214,12 +214,16 @@ def test_a_look_ahead_sees_the_rate_of_its_step():
     assert seen == pytest.approx([0.4 / math.sqrt(step) for step in range(1, 5)])
 
 
+how = RuntimeError
+"""What those below raise."""
+
+
 @attrs.define(kw_only=True)
 class Fails(Optimizer):
     name = "fails"
 
     def update(self, params, grads, state, step):
-        raise RuntimeError("on purpose")
+        raise how("on purpose")
 
 
 class ReturnsParameters(SGD):
@@ -241,28 +245,37 @@ class FailsAtInit(SGD):
     name = "fails"
 
     def init(self, params):
-        raise RuntimeError("on purpose")
+        raise how("on purpose")
 
 
 class FailsLookingAhead(SGD):
     name = "fails"
 
     def evaluation_params(self, params, state):
-        raise RuntimeError("on purpose")
+        raise how("on purpose")
 
 
 class FailingModel(Quadratic):
     name = "failing"
 
     def forward(self, params, x, rng):
-        raise RuntimeError("on purpose")
+        raise how("on purpose")
+
+
+class FailsInEvaluation(Quadratic):
+    name = "failing"
+
+    def forward(self, params, x, rng):
+        if rng is None:
+            raise how("on purpose")
+        return super().forward(params, x, rng)
 
 
 class FailingSchedule:
     name = "failing"
 
     def factor(self, step, steps):
-        raise RuntimeError("on purpose")
+        raise how("on purpose")
 
 
 class FailingRecorder:
@@ -272,15 +285,16 @@ class FailingRecorder:
         return (Signal("x", every=2),)
 
     def record(self, step, quantities):
-        raise RuntimeError("on purpose")
+        raise how("on purpose")
 
 
 class FailingObserver:
     @hookimpl
     def on_backward(self, step):
-        raise RuntimeError("on purpose")
+        raise how("on purpose")
 
 
+@pytest.mark.parametrize("error", [RuntimeError, SystemExit])
 @pytest.mark.parametrize(
     ("plugin", "changes", "part"),
     [
@@ -288,12 +302,18 @@ class FailingObserver:
         (brings("optimizers", FailsAtInit), {"optimizer": "fails"}, "optimizer 'fails' of plugin 'test-0' failed:"),
         (brings("optimizers", FailsLookingAhead), {"optimizer": "fails"}, "optimizer 'fails' of plugin 'test-0'"),
         (brings("models", FailingModel), {"model": "failing"}, "model 'failing' of plugin 'test-0' failed at step 1"),
+        (
+            brings("models", FailsInEvaluation),
+            {"model": "failing"},
+            "model 'failing' of plugin 'test-0' failed at step 3",
+        ),
         (brings("schedules", FailingSchedule), {"schedule": "failing"}, "schedule 'failing' of plugin 'test-0'"),
         (brings("recorders", FailingRecorder), {}, "recorder 'failing' of plugin 'test-0' failed at step 1"),
         (FailingObserver(), {}, "plugin 'test-0' failed in on_backward"),
     ],
 )
-def test_what_a_plugin_raises_fails_the_run_with_its_name(plugin, changes, part):
+def test_what_a_plugin_raises_fails_the_run_with_its_name(monkeypatch, plugin, changes, part, error):
+    monkeypatch.setitem(globals(), "how", error)
     sink, watcher = Sink(), Everything()
     config = RunConfig(**{"model": "quadratic", "steps": 3, **changes})
     result = train(config, host_with(plugin, watcher), sink.open)

@@ -198,7 +198,7 @@ def test_a_plugin_that_ends_the_process_when_it_is_loaded_is_broken(install, plu
             sys.exit(3)
 
     install(("leaves", Leaves()))
-    assert create_manager().plugins[0].why.startswith("SystemExit: 3")
+    assert create_manager().plugins[0].why.startswith("its optiscope_models failed: SystemExit: 3")
     plugin_file.write_text("import sys\nsys.exit()")
     with pytest.raises(PluginError, match=r"'theirs' .* is broken: SystemExit"):
         load(plugin_file)

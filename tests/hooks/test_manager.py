@@ -133,6 +133,20 @@ def test_what_cannot_be_built_is_one_sentence(name, options, parts):
             assert part in str(raised.value)
 
 
+@pytest.mark.parametrize("error", [RuntimeError("no license"), SystemExit("no license")])
+def test_what_a_piece_raises_when_it_is_made_is_told_with_its_plugin(error):
+    class Unmade(Optimizer):
+        name = "unmade"
+
+        def __init__(self):
+            raise error
+
+    host = create_manager(discover=False)
+    host.register(Brings(Unmade), "theirs")
+    with pytest.raises(PluginError, match=r"^optimizer 'unmade' of plugin 'theirs' cannot be made: .*no license"):
+        host.build("optimizers", "unmade", {})
+
+
 @attrs.define(kw_only=True)
 class Needy(Optimizer):
     name = "needy"
@@ -338,27 +352,29 @@ class Hears:
             raise self.error
 
 
+@pytest.mark.parametrize("kind", [RuntimeError, SystemExit])
 @pytest.mark.parametrize("order", [["quiet", "loud"], ["loud", "quiet"]])
-def test_the_plugin_that_raises_is_named(order):
+def test_the_plugin_that_raises_is_named(order, kind):
     host = create_manager(discover=False)
     for name in order:
-        host.register(Hears([], RuntimeError("oh") if name == "loud" else None), name)
-    with pytest.raises(PluginError, match="'loud' failed in on_run_end: RuntimeError: oh"):
+        host.register(Hears([], kind("oh") if name == "loud" else None), name)
+    with pytest.raises(PluginError, match=f"'loud' failed in on_run_end: {kind.__name__}: oh"):
         host.notify("on_run_end", run=None, result=1)
 
 
-def test_the_end_reaches_every_plugin_whatever_one_raises():
+@pytest.mark.parametrize("kind", [RuntimeError, SystemExit])
+def test_the_end_reaches_every_plugin_whatever_one_raises(kind):
     heard = []
     host = create_manager(discover=False)
     for name in "abc":
-        host.register(Hears(heard, RuntimeError(f"oh {name}")), name)
+        host.register(Hears(heard, kind(f"oh {name}")), name)
     with pytest.warns(RuntimeWarning, match="failed in on_run_end") as warned:
         host.notify_all("on_run_end", run=None, result=7)
     assert heard == [7, 7, 7]
     (warning,) = warned
     said = str(warning.message).split("; ")
     for sentence, name in zip(said, "cba", strict=True):
-        assert sentence.startswith(f"plugin '{name}' failed in on_run_end: RuntimeError: oh {name} (test_manager.py")
+        assert sentence.startswith(f"plugin '{name}' failed in on_run_end: {kind.__name__}: oh {name} (test_manager.py")
 
 
 def test_the_end_reaches_every_plugin_where_warnings_are_errors():

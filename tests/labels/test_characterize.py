@@ -89,19 +89,21 @@ class Broken:
     axis = "report"
     required: bool = False
     returns: object = None
+    raises: type[BaseException] = ValueError
 
     def analyze(self, run):
         if self.returns is None:
-            raise ValueError("one\nand two")
+            raise self.raises("one\nand two")
         return self.returns
 
 
+@pytest.mark.parametrize("error", [ValueError, SystemExit])
 @pytest.mark.parametrize(("required", "verdict"), [(False, "stable"), (True, "undecided")])
-def test_an_analyzer_that_raises_is_disabled_and_recorded(make_run, analyzers, required, verdict):
-    found = label_run(make_run(), [Broken(required), *analyzers])
+def test_an_analyzer_that_raises_is_disabled_and_recorded(make_run, analyzers, required, verdict, error):
+    found = label_run(make_run(), [Broken(required, raises=error), *analyzers])
     broken = result_of(found, "broken")
     assert (broken.result, broken.rule_version) == ("error", "3")
-    assert broken.why == "analyzer 'broken' was disabled: ValueError: one and two"
+    assert broken.why == f"analyzer 'broken' was disabled: {error.__name__}: one and two"
     assert found.verdict == verdict
     assert result_of(found, "outcome").result == "pass"
 

@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import attrs
 import h5py
@@ -11,7 +12,7 @@ import pytest
 
 from optiscope.errors import FileError, PluginError
 from optiscope.records import Signal
-from optiscope.storage import RunWriter, open_run, verify
+from optiscope.storage import RunWriter, image, open_run, verify
 
 
 def contents(path):
@@ -46,6 +47,14 @@ def test_every_value_comes_back_live_and_finished(make, kit, steps):
     np.testing.assert_array_equal(values["plugins/third-party/step_7"], np.arange(1, steps + 1, 7))
     np.testing.assert_array_equal(values["epoch/epoch"], np.arange(1, epochs + 1))
     assert [row.tobytes().hex() for row in values["epoch/digest"]] == [f"{e:064x}" for e in range(1, epochs + 1)]
+    assert verify(run.path).intact is True
+
+
+def test_files_can_be_made_on_several_threads_at_once(make, kit):
+    """An image that is half built on one thread does not stand in the way of another thread's."""
+    with image._memory_file(image.LIVE), ThreadPoolExecutor(1) as threads:
+        run = threads.submit(make, 3).result()
+    run.writer.finish(kit.result(run.info, 3))
     assert verify(run.path).intact is True
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import optiscope
 from optiscope.config import GridConfig
-from optiscope.errors import FileError, UsageError
+from optiscope.errors import FileError, PluginError, UsageError
 from optiscope.storage import open_grid
 from optiscope.storage.files import Lock
 from optiscope.sweep import execute as sweep_execute
@@ -205,7 +205,7 @@ def test_an_executor_that_cannot_start_is_not_built_again_and_again(grid, charac
         characterize(grid(0.4, 0.5, 0.6), executor="stillborn")
 
 
-@pytest.mark.parametrize(("executor", "handed_over"), [("in-process", 3 + 2), ("raising", 3)])
+@pytest.mark.parametrize(("executor", "handed_over"), [("in-process", 2 + 2), ("raising", 2)])
 def test_an_executor_says_how_many_runs_may_wait(grid, tmp_path, monkeypatch, executor, handed_over):
     asked = []
 
@@ -215,7 +215,7 @@ def test_an_executor_says_how_many_runs_may_wait(grid, tmp_path, monkeypatch, ex
 
     monkeypatch.setattr("optiscope.sweep.run.execute", take)
     with pytest.raises(KeyboardInterrupt):
-        optiscope.characterize(grid(0.5), tmp_path / "out", executor=executor, jobs=3)
+        optiscope.characterize(grid(0.5, 0.6, 0.7), tmp_path / "out", executor=executor, jobs=2)
     assert asked == [handed_over]
 
 
@@ -232,11 +232,134 @@ def test_too_long_and_cancelled(grid, characterize):
 
 
 def test_an_executor_without_a_time_limit_refuses_one(grid, characterize, tmp_path):
-    with pytest.raises(UsageError, match="unknown option of in-process 'time_limit'"):
+    with pytest.raises(UsageError, match="--time-limit: the executor in-process cannot end a run"):
         characterize(grid(0.5), executor="in-process", time_limit=7)
     with pytest.raises(UsageError, match="time_limit must be a number of seconds above 0, not -7"):
         characterize(grid(0.5), time_limit=-7)
     assert not (tmp_path / "out").exists()
+
+
+ODD = """
+import sys
+from concurrent.futures import Executor, Future
+from optiscope.hooks import hookimpl
+
+class Base:
+    def __init__(self, jobs=1):
+        pass
+
+    def submit(self, fn, /, *work):
+        future = Future()
+        future.set_result(fn(*work))
+        return future
+
+    def shutdown(self, wait=True, *, cancel_futures=False):
+        pass
+
+class Unmade(Base):
+    name = "unmade"
+
+    def __init__(self, jobs=1):
+        raise RuntimeError("no cluster")
+
+class Leaving(Base):
+    name = "leaving"
+
+    def __init__(self, jobs=1):
+        sys.exit(0)
+
+class Endless(Base):
+    name = "endless"
+    shutdown = None
+
+class Idle(Base):
+    name = "idle"
+    submit = None
+
+class Refusing(Base):
+    name = "refusing"
+
+    def submit(self, fn, /, *work):
+        raise RuntimeError("no cluster")
+
+class Prompt(Base):
+    name = "prompt"
+
+    def submit(self, fn, /, *work):
+        return fn(*work)
+
+class Counting(Base):
+    name = "counting"
+
+    def submit(self, fn, /, *work):
+        future = Future()
+        future.set_result(7)
+        return future
+
+class Clinging(Base):
+    name = "clinging"
+
+    def shutdown(self, wait=True, *, cancel_futures=False):
+        raise RuntimeError("no cluster")
+
+@hookimpl
+def optiscope_executors():
+    return [Unmade, Leaving, Endless, Idle, Refusing, Prompt, Counting, Clinging]
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "begun"),
+    [
+        ("unmade", "cannot be made: RuntimeError: no cluster (odd.py, line", False),
+        ("leaving", "cannot be made: SystemExit: 0 (odd.py, line", False),
+        ("endless", "has no shutdown: let it be a concurrent.futures.Executor", False),
+        ("idle", "has no submit: let it be a concurrent.futures.Executor", False),
+        ("refusing", "failed in submit: RuntimeError: no cluster (odd.py, line", True),
+        ("prompt", "returned Ended from submit: let it be a concurrent.futures.Executor", True),
+        ("counting", "has int as the result of a run: it must be what the submitted function returns", True),
+        ("clinging", "failed in shutdown: RuntimeError: no cluster (odd.py, line", True),
+    ],
+)
+def test_what_is_wrong_with_an_executor_is_told_with_its_plugin(grid, tmp_path, name, what, begun):
+    (tmp_path / "odd.py").write_text(ODD)
+    asked = attrs.evolve(grid(0.5), plugins=[*grid().plugins, str(tmp_path / "odd.py")])
+    with pytest.raises(PluginError) as raised:
+        optiscope.characterize(asked, tmp_path / "out", executor=name)
+    assert str(raised.value).startswith(f"executor '{name}' of plugin 'odd' {what}")
+    assert (tmp_path / "out").exists() == begun
+
+
+LEAVING = """
+import sys
+import attrs
+from optiscope.hooks import hookimpl
+from optiscope.optim import SGD
+
+@attrs.define(kw_only=True)
+class Leaving(SGD):
+    name = "leaving"
+
+    def update(self, params, grads, state, step):
+        if step == 5:
+            sys.exit(0)
+
+@hookimpl
+def optiscope_optimizers():
+    return [Leaving]
+"""
+
+
+@pytest.mark.parametrize("executor", ["in-process", "processes"])
+def test_sys_exit_in_a_plugin_ends_its_run_only(grid, characterize, tmp_path, executor):
+    (tmp_path / "leaving.py").write_text(LEAVING)
+    asked = attrs.evolve(
+        grid(0.5), optimizers=["leaving", "sgd"], plugins=[*grid().plugins, str(tmp_path / "leaving.py")]
+    )
+    found, events, _ = characterize(asked, executor=executor, jobs=1)
+    (event,) = events
+    assert "optimizer 'leaving' of plugin 'leaving' failed at step 5: SystemExit: 0" in event
+    assert [run.status for cell in found.cells for run in cell.runs] == ["failed", "completed"]
 
 
 def test_a_run_that_another_process_is_writing_costs_itself_only(grid, characterize, tmp_path):

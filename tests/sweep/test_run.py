@@ -10,10 +10,13 @@ import time
 import attrs
 import h5py
 import pytest
+from threadpoolctl import threadpool_limits
 
 import optiscope
 from optiscope.autograd.kernels import FASTEST
+from optiscope.builtin.executors import InProcess
 from optiscope.config import GridConfig
+from optiscope.engine import blas
 from optiscope.errors import FileError, PluginError, UsageError
 from optiscope.labels import Characterization
 from optiscope.sweep import execute as sweep_execute
@@ -54,6 +57,63 @@ def test_both_executors_record_the_same_bits(tmp_path):
         with optiscope.open_run(files(tmp_path / executor)[0]) as run:
             digests.append(run.epochs["digest"].tobytes())
     assert digests[0] == digests[1]
+
+
+THREADS = """
+from concurrent.futures import ThreadPoolExecutor
+from optiscope.hooks import hookimpl
+
+class Threads(ThreadPoolExecutor):
+    name = "threads"
+
+    def __init__(self, jobs=1):
+        super().__init__(jobs)
+
+@hookimpl
+def optiscope_executors():
+    return [Threads]
+"""
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        attrs.evolve(GRID, optimizers=["sgd", "adam"], lrs=[0.1, 0.5, 3.0]),
+        GridConfig(optimizers=["sgd", "adam"], batch_sizes=[50], seeds=2, steps=8, options=SMALL),
+    ],
+    ids=["quadratic", "small-cnn"],
+)
+def test_runs_on_threads_of_this_process_have_the_same_bits(tmp_path, grid):
+    (tmp_path / "threads.py").write_text(THREADS)
+    grid = attrs.evolve(grid, plugins=[str(tmp_path / "threads.py")])
+    made = []
+    for executor in ("threads", "in-process"):
+        seen = []
+        found = optiscope.characterize(grid, tmp_path / executor, executor=executor, jobs=4, on_progress=seen.append)
+        assert (found.lost, [progress.events for progress in seen if progress.events]) == ({}, [])
+        with contextlib.ExitStack() as stack:
+            runs = [stack.enter_context(optiscope.open_run(path)) for path in files(tmp_path / executor)]
+            made.append([(run.run_id, run.status, run.attrs["digest"], run.steps["loss"].tobytes()) for run in runs])
+    assert len(made[0]) == len(plan(grid))
+    assert made[0] == made[1]
+
+
+def test_the_blas_keeps_to_one_thread_as_long_as_any_run_may_be_under_way(tmp_path, monkeypatch):
+    """A run that ended on one thread of this process would otherwise give its threads back under another one."""
+    found = []
+
+    def take(*_):
+        found.append(blas.in_use()["threads"])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweep_run, "execute", take)
+    monkeypatch.setattr(InProcess, "shutdown", lambda *_, **__: found.append(blas.in_use()["threads"]))
+    with threadpool_limits(2, user_api="blas"):
+        if blas.in_use()["threads"] == 1:
+            pytest.fail("the BLAS of this machine cannot be given two threads")
+        with pytest.raises(KeyboardInterrupt):
+            optiscope.characterize(GRID, tmp_path / "out", executor="in-process")
+    assert found[:2] == [1, 1]
 
 
 def test_a_folder_is_resumed_with_the_kernels_that_it_was_begun_with(tmp_path):
@@ -295,13 +355,23 @@ def test_options_are_refused_before_anything_is_written(tmp_path, options, part)
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("jobs", "built"), [(None, 3), (5, 5)])
-def test_an_executor_gets_its_options(tmp_path, monkeypatch, jobs, built):
+@pytest.mark.parametrize(
+    ("seeds", "jobs", "built"),
+    [(2, None, 3), (2, 2, 2), (2, 4, 4), (2, 100_000, 2 * 2), (1, None, 2), ("auto", 100_000, 2 * 6), ("auto", 7, 7)],
+)
+def test_an_executor_gets_its_options_and_no_more_jobs_than_there_can_be_runs(
+    tmp_path, monkeypatch, seeds, jobs, built
+):
     monkeypatch.setattr("optiscope.builtin.executors._check", lambda jobs: asked.append(jobs))
     asked = []
-    grid = attrs.evolve(GRID, options={"in-process": {"jobs": 3}})
+    grid = attrs.evolve(GRID, seeds=seeds, max_seeds=6, options={"in-process": {"jobs": 3}})
+    watching = []
+    monkeypatch.setattr(
+        sweep_run, "Watch", lambda plan, runs, jobs: (watching.append(jobs), Watch(plan, runs, jobs))[1]
+    )
     optiscope.characterize(grid, tmp_path / "out", executor="in-process", jobs=jobs)
-    assert asked[-1] == built
+    assert (asked[-1], watching) == (built, [built])
+    assert foresee(grid, executor="in-process", jobs=jobs).jobs == built
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,14 @@ def test_resume_goes_on_with_the_runs_that_are_there(tmp_path):
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in before.items())
 
 
+def test_there_are_no_more_jobs_than_runs_in_a_round(tmp_path, monkeypatch):
+    asked_for = []
+    monkeypatch.setattr("optiscope.builtin.executors._check", asked_for.append)
+    grid = attrs.evolve(asked(steps=20), batch_sizes=[1, 2, 4])
+    optiscope.max_lr(grid, tmp_path / "out", **HERE, jobs=100_000, max_runs=2)
+    assert asked_for[-1] == 2 * 3
+
+
 def test_ctrl_c_keeps_what_was_made(tmp_path):
     def interrupt(progress):
         if len(progress.cells) == 4:
