@@ -230,7 +230,7 @@ class Loop:
         )
 
     def _evaluate(self) -> dict[str, float]:
-        with blamed(self._prepared.host, "models", self._prepared.config.model, self._steps):
+        with blamed(self._prepared.host, "models", self._prepared.config.model, self._steps or None):
             return self._evaluated()
 
     def _evaluated(self) -> dict[str, float]:
