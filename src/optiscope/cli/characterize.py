@@ -16,13 +16,20 @@ if TYPE_CHECKING:
     from optiscope.config import GridConfig
 
 
+CONFIG = flag(
+    OUTPUT, "The options above in a TOML file, but for --jobs, --executor and --time-limit; flags win over it.", "FILE"
+)
+FEW = 8
+"""Runs whose report is drawn before anybody wonders what is going on."""
+
+
 def characterize(
     *,
     flags: GridFlags | None = None,
     jobs: Annotated[int | None, flag(PIECES, "Runs at the same time.", "N", "one a core"), WHOLE] = None,
     executor: Annotated[str, flag(PIECES, "What runs them.", "NAME", True)] = "processes",
     time_limit: Annotated[float | None, TIME_LIMIT] = None,
-    config: Annotated[Path | None, flag(OUTPUT, "A TOML file with these options; flags win over it.", "FILE")] = None,
+    config: Annotated[Path | None, CONFIG] = None,
     out: Annotated[Path | None, flag(OUTPUT, "The folder to write.", "DIR", "a new dated folder")] = None,
     resume: Annotated[bool, flag(OUTPUT, "Keep the finished runs in --out, go on with the others.")] = False,
     overwrite: Annotated[bool, flag(OUTPUT, "Replace what is in --out.")] = False,
@@ -72,6 +79,8 @@ def _run(grid: GridConfig, out: Path | None, how: Mapping[str, Any], json: bool)
             kept = f"{finished} of {watcher.runs} runs had finished and are kept; --resume goes on with the others"
             raise Interrupted(kept, out) from None
     tables.show_verdicts(out, json)
+    if watcher.runs > FEW:
+        console.show(console.stderr(), "Drawing the report.")
     page = report.write_report(out)
     if grid.budget is not None:
         console.show(console.stderr(), *tables.observers(out, grid.budget))

@@ -199,8 +199,12 @@ def number(value: float | None) -> str:
 
 def footer(progress: GridProgress) -> str:
     """Say how long it has taken and how long it will."""
-    left = "time left unknown" if progress.remaining is None else f"about {duration(progress.remaining)} left"
-    return f"{duration(progress.elapsed)} elapsed, {left}"
+    remaining, later = progress.remaining, progress.later
+    left = "time left unknown" if remaining is None else f"about {duration(remaining)} left"
+    if all(cell.finished == cell.runs for cell in progress.cells):
+        left = "the runs have ended: working out what they say"
+    more = "" if later is None else f", {duration((remaining or 0) + later)} with the parts to come"
+    return f"{duration(progress.elapsed)} elapsed, {left}{more}"
 
 
 def duration(seconds: float) -> str:
