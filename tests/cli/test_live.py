@@ -135,6 +135,16 @@ def test_unknown_time_left():
     assert render(grid(cell(), remaining=None), 60)[-1] == "0:05 elapsed, time left unknown"
 
 
+def test_the_time_left_of_what_comes_after_it_stands_beside_it():
+    assert render(grid(cell(), later=600.0), 80)[-1] == "0:05 elapsed, about 1:01 left, 11:01 with the parts to come"
+
+
+@pytest.mark.parametrize(("later", "more"), [(None, ""), (600.0, ", 10:00 with the parts to come")])
+def test_once_the_runs_have_ended_it_says_what_is_done(later, more):
+    ended = grid(cell(finished=1), cell(runs=3, finished=3), remaining=0.0, later=later)
+    assert render(ended, 100)[-1] == f"0:05 elapsed, the runs have ended: working out what they say{more}"
+
+
 def quiet():
     console = Console(file=io.StringIO(), width=100_000)
     return QuietWatcher(console), console.file

@@ -155,8 +155,10 @@ def check_resume(
     those of the models that are there: a network may join problems without images, which run on others. `flags` are
     those of `check_folder`.
     """
-    grid, versions = _with_steps(held["grid"]), held["plugins"]
-    for name, value in _with_steps(asked["grid"]).items():
+    grid, now, versions = held["grid"], asked["grid"], held["plugins"]
+    if not (grid.get("epochs") or now["epochs"]):
+        grid, now = ({**each, "steps": each.get("steps") or DEFAULT_STEPS} for each in (grid, now))
+    for name, value in now.items():
         was: Any = grid.get(name)
         if name == "kernels":
             value, was = _kernels(held, asked)
@@ -176,9 +178,9 @@ def check_resume(
             f"not {value!r}: use another --out"
         )
     for name, version in versions.items():
-        now = asked["plugins"].get(name, "not there")
-        if now != version:
-            raise UsageError(f"--resume: plugin {name} was {version} in {out} and is {now} now: use another --out")
+        there = asked["plugins"].get(name, "not there")
+        if there != version:
+            raise UsageError(f"--resume: plugin {name} was {version} in {out} and is {there} now: use another --out")
 
 
 def _kernels(held: Mapping[str, Any], asked: Mapping[str, Any]) -> tuple[str, str]:
@@ -187,11 +189,6 @@ def _kernels(held: Mapping[str, Any], asked: Mapping[str, Any]) -> tuple[str, st
     # Until each model's were kept, there was one name: that of the first with images, or of all where none had any.
     ran = held["kernels"] or {model: held["grid"].get("kernels") for model in [m for m in now if m in models][:1]}
     return next(((now[model], was) for model, was in ran.items() if now.get(model, was) != was), ("", ""))
-
-
-def _with_steps(grid: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the fields of `grid`, with the steps that it has where neither they nor epochs were given."""
-    return grid if grid.get("steps") or grid.get("epochs") else {**grid, "steps": DEFAULT_STEPS}
 
 
 def _lrs_begun(out: Path, optimizers: Iterable[str]) -> list[float]:

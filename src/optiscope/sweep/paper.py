@@ -195,7 +195,7 @@ def _check_package(planned: Sequence[Part]) -> None:
     missing = [name for name in names if host.find("optimizers", name) is None]
     if missing and all(plugin.name != PACKAGE for plugin in host.plugins):
         raise UsageError(
-            f"this needs the package {PACKAGE}, which brings {', '.join(missing)} and is not installed: "
+            f"the reproduction needs {', '.join(missing)} of the package {PACKAGE}, which is not installed: "
             f"pip install -e ./optiscope/plugins/{PACKAGE} (or uv pip install), where ./optiscope is optiscope's source"
         )
 
