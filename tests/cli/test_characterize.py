@@ -94,10 +94,10 @@ def test_table_on_stdout_and_the_rest_on_stderr(optiscope, fake):
 
 
 @pytest.mark.parametrize(("optimizers", "told"), [(8, False), (9, True)])
-def test_where_many_runs_are_drawn_a_line_says_so(optiscope, fake, optimizers, told):
+def test_where_many_runs_have_ended_a_line_says_what_is_made(optiscope, fake, optimizers, told):
     names = [f"o{number}" for number in range(optimizers)]
     outcome = optiscope("characterize", "--optimizers", *names, "--out", "o", "--json")
-    assert ("Drawing the report." in outcome.err.splitlines()) is told
+    assert ("The runs have ended: index, verdicts and report are made." in outcome.err.splitlines()) is told
     assert len(outcome.document["cells"]) == optimizers
 
 

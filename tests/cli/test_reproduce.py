@@ -41,7 +41,7 @@ def test_the_parts_are_run_compared_and_reported(optiscope, quick, folder, monke
     assert "12 runs in all: --dry-run tells how long they take." in outcome.err
     assert "sgd-sum: 4 runs, part 1 of 2" in outcome.err
     assert " with the parts to come)" in outcome.err
-    ended = outcome.err.index("The runs have ended: comparing them with the paper, and drawing a report of each part.")
+    ended = outcome.err.index("All parts have ended: comparison and reports are made.")
     assert outcome.err.index("adam-sum: 8 runs, part 2 of 2") < ended < outcome.err.index("Everything is in o")
     assert (folder / "o" / FILE_NAME).exists()
     assert all((folder / "o" / part / "report.html").exists() for part in ("sgd-sum", "adam-sum"))

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 CONFIG = flag(
     OUTPUT, "The options above in a TOML file, but for --jobs, --executor and --time-limit; flags win over it.", "FILE"
 )
-FEW = 8
-"""Runs whose report is drawn before anybody wonders what is going on."""
+NEXT_UP = "The runs have ended: index, verdicts and report are made."
 
 
 def characterize(
@@ -69,7 +68,7 @@ def _run(grid: GridConfig, out: Path | None, how: Mapping[str, Any], json: bool)
     from optiscope.sweep.folder import default_folder
 
     out = out or default_folder()
-    with live.watch(console.stderr()) as watcher, contextlib.redirect_stdout(sys.stderr):
+    with live.watch(console.stderr(), NEXT_UP) as watcher, contextlib.redirect_stdout(sys.stderr):
         try:
             sweep.characterize(grid, out, **how, on_progress=watcher)
         except KeyboardInterrupt:
@@ -79,8 +78,6 @@ def _run(grid: GridConfig, out: Path | None, how: Mapping[str, Any], json: bool)
             kept = f"{finished} of {watcher.runs} runs had finished and are kept; --resume goes on with the others"
             raise Interrupted(kept, out) from None
     tables.show_verdicts(out, json)
-    if watcher.runs > FEW:
-        console.show(console.stderr(), "Drawing the report.")
     page = report.write_report(out)
     if grid.budget is not None:
         console.show(console.stderr(), *tables.observers(out, grid.budget))

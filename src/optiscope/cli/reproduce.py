@@ -77,7 +77,7 @@ def paper(
     out = out or default_folder()
     with _progress(planned, out) as on_part, contextlib.redirect_stdout(sys.stderr):
         run_parts(planned, out, jobs=jobs, resume=resume, on_part=on_part)
-    console.show(err, "The runs have ended: comparing them with the paper, and drawing a report of each part.")
+    console.show(err, "All parts have ended: comparison and reports are made.")
     found = reproduction(out)
     document = found.write(out)
     if json:
@@ -107,7 +107,7 @@ def _progress(planned: Sequence[Part], out: Path) -> Iterator[Callable[[Part], O
         def begin(part: Part) -> OnProgress:
             stack.close()
             console.show(err, f"{part.name}: {_size(part)} runs, part {planned.index(part) + 1} of {len(planned)}")
-            return stack.enter_context(live.watch(err))
+            return stack.enter_context(live.watch(err, "The runs have ended: index and verdicts are made."))
 
         try:
             yield begin
