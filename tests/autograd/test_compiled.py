@@ -198,7 +198,7 @@ def no_numba(monkeypatch):
 def test_without_numba():
     assert resolve("auto") == "winograd"
     for ask in (find, resolve):
-        with pytest.raises(UsageError, match=r"kernels 'numba' need numba .*: pip install 'optiscope\[fast\]', or"):
+        with pytest.raises(UsageError, match=r"kernels 'numba' need numba .*: pip install numba, or"):
             ask("numba")
 
 

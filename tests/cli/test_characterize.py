@@ -93,6 +93,14 @@ def test_table_on_stdout_and_the_rest_on_stderr(optiscope, fake):
     ]
 
 
+@pytest.mark.parametrize(("optimizers", "told"), [(8, False), (9, True)])
+def test_where_many_runs_have_ended_a_line_says_what_is_made(optiscope, fake, optimizers, told):
+    names = [f"o{number}" for number in range(optimizers)]
+    outcome = optiscope("characterize", "--optimizers", *names, "--out", "o", "--json")
+    assert ("The runs have ended: index, verdicts and report are made." in outcome.err.splitlines()) is told
+    assert len(outcome.document["cells"]) == optimizers
+
+
 def test_json_is_all_there_is_on_stdout(optiscope, fake, folder):
     fake.events = ("a worker died",)
     outcome = optiscope("characterize", "--out", "o", "--json")

@@ -1,12 +1,14 @@
 """Configuration files: strict, and said in one sentence what is wrong."""
 
+import inspect
 import json
 from pathlib import Path
 
 import attrs
 import pytest
 
-from optiscope.cli.config_file import read_grid, structure_grid
+from optiscope.cli.characterize import characterize
+from optiscope.cli.config_file import ELSEWHERE, read_grid, structure_grid
 from optiscope.config import GridConfig
 from optiscope.errors import UsageError
 
@@ -108,6 +110,8 @@ def test_round_trip():
     ("text", "sentence"),
     [
         ("batchsizes = [50]", "unknown key 'batchsizes': did you mean 'batch_sizes'?"),
+        ("jobs = 3", "'jobs' is not for a file: give --jobs on the command line"),
+        ("time-limit = 3", "'time-limit' is not for a file: give --time-limit on the command line"),
         ("lr = 0.1", "unknown key 'lr': did you mean 'lrs'?"),
         ('batch_sizes = ["50"]', "batch_sizes must be a whole number, not '50'"),
         ("batch_sizes = [50, 0.5]", "batch_sizes must be a whole number, not 0.5"),
@@ -151,6 +155,12 @@ def test_what_is_wrong_is_said_in_one_sentence(text, sentence):
     assert sentence in str(caught.value)
     assert str(caught.value).startswith("configuration file 'grid.toml'")
     assert "\n" not in str(caught.value)
+
+
+def test_every_option_of_the_command_is_either_a_key_or_told_to_be_none():
+    options = {*inspect.signature(characterize).parameters} - {"flags"}
+    assert options == {*ELSEWHERE}
+    assert not options & {field.name for field in attrs.fields(GridConfig)}
 
 
 def test_missing_file():

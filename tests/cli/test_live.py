@@ -135,6 +135,10 @@ def test_unknown_time_left():
     assert render(grid(cell(), remaining=None), 60)[-1] == "0:05 elapsed, time left unknown"
 
 
+def test_the_time_left_of_what_comes_after_it_stands_beside_it():
+    assert render(grid(cell(), later=600.0), 80)[-1] == "0:05 elapsed, about 1:01 left, 11:01 with the parts to come"
+
+
 def quiet():
     console = Console(file=io.StringIO(), width=100_000)
     return QuietWatcher(console), console.file
@@ -175,6 +179,21 @@ def test_what_is_no_terminal_gets_the_quiet_log():
     assert isinstance(watcher, QuietWatcher)
     assert "\r" not in file.getvalue()
     assert "\x1b" not in file.getvalue()
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+@pytest.mark.parametrize(("runs", "times"), [(8, 0), (9, 1)])
+def test_once_more_than_a_few_runs_have_ended_it_says_what_comes_next(terminal, runs, times):
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=100, height=20, legacy_windows=False)
+    with watch(console, "Next.") as watcher:
+        watcher(grid(cell(finished=1), cell("adam", runs=runs - 1, finished=runs - 2)))
+        assert "Next." not in console.file.getvalue()
+        for _ in range(2):
+            watcher(grid(cell(finished=1), cell("adam", runs=runs - 1, finished=runs - 1), remaining=0.0))
+    lines = [line for line in console.file.getvalue().splitlines() if "Next." in line]
+    assert len(lines) == times
+    if times and not terminal:
+        assert console.file.getvalue().endswith("Next.\n")
 
 
 def test_a_terminal_is_redrawn_and_left_clean():

@@ -38,7 +38,7 @@ def test_resume_begins_where_nothing_was_begun(tmp_path):
         *({"seeds": 5}, {"lrs": [0.1, 0.2]}, {"batch_sizes": [100, 50]}, {"optimizers": ["adam", "sgd"]}, {}),
         *({"seeds": "auto"}, {"confidence": 0.5}, {"seeds": "auto", "max_seeds": 7}),
         *({"optimizers": ["sgd(weight_decay=0.1)", "sgd"]}, {"model": ["quadratic", "small-cnn"]}),
-        {"reduction": ["mean", "sum"]},
+        *({"reduction": ["mean", "sum"]}, {"plugins": ["mine.py", "theirs.py"]}, {"steps": 400}),
     ],
 )
 def test_resume_takes_longer_axes(tmp_path, changes):
@@ -54,7 +54,9 @@ def test_resume_takes_longer_axes(tmp_path, changes):
         ({"lrs": [0.2]}, "lrs"),
         ({"lrs": []}, "lrs"),
         ({"optimizers": ["adam"]}, "optimizers"),
-        ({"steps": 7}, "steps is 7 now and was None"),
+        ({"steps": 7}, "steps is 7 now and was 400"),
+        ({"steps": 7}, ": give --steps 400, or use another --out"),
+        ({"epochs": 1}, "epochs is 1 now and was None"),
         ({"kernels": "im2col"}, "kernels is 'im2col' now and was 'auto' in "),
         ({"kernels": "im2col"}, ": give --kernels auto, or use another --out"),
         ({"model": "paper-cnn"}, "model may grow but not lose or replace values, and was ['small-cnn']"),
@@ -104,6 +106,56 @@ def test_what_is_there_keeps_its_kernels_and_other_models_have_theirs(tmp_path, 
     else:
         with pytest.raises(UsageError, match=refused):
             check_folder(tmp_path, grid(now), PLUGINS, resume=True, kernels=now)
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "refused"),
+    [
+        ({"steps": 400}, {}, ""),
+        ({"steps": 7}, {}, "steps is 400 now and was 7 in .*: give --steps 7, or use another --out"),
+        ({"epochs": 1}, {}, "epochs is None now and was 1 in .*: give --epochs 1, or use another --out"),
+        ({"epochs": 1}, {"steps": 400}, "steps is 400 now and was None"),
+        ({"plugins": ["b.py"]}, {"plugins": ["a.py", "b.py"]}, ""),
+        ({"plugins": ["b.py"]}, {"plugins": ["a.py"]}, r"plugins may grow but not lose .* was \['b.py'\] in"),
+        ({"plugins": ["b.py"]}, {}, "plugins may grow"),
+    ],
+    ids=str,
+)
+def test_what_is_meant_is_compared(tmp_path, was, now, refused):
+    open_folder(tmp_path, attrs.evolve(GRID, **was), PLUGINS)
+    asked = attrs.evolve(GRID, **now)
+    if not refused:
+        assert check_folder(tmp_path, asked, PLUGINS, resume=True) == asked
+    else:
+        with pytest.raises(UsageError, match=f"--resume: {refused}"):
+            check_folder(tmp_path, asked, PLUGINS, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("begun", "lrs", "taken"),
+    [
+        ("sgd adam", [0.1, 0.01, 0.001], True),
+        ("sgd adam", [0.01, 0.1], False),
+        ("sgd", [0.01], True),
+        ("sgd", [0.1], False),
+        ("", [0.1], True),
+        ("sgd adam(lr=0.5)", [0.01], True),
+        ("adam(lr=0.5)", [0.1], True),
+    ],
+)
+def test_learning_rates_may_be_given_where_those_that_ran_are_among_them(tmp_path, begun, lrs, taken):
+    """Without any, sgd ran at 0.01 and adam at 0.001; one that spells its own keeps it whatever is given."""
+    own = attrs.evolve(GRID, model="quadratic", optimizers=begun.split() or ["sgd"], lrs=[])
+    runs = open_folder(tmp_path, own, PLUGINS)
+    for run in plan(own) if begun else ():
+        RunWriter.create(runs / f"{run.info.run_id}.h5", run.info, run.signals).close()
+    asked = attrs.evolve(own, lrs=lrs)
+    if taken:
+        assert check_folder(tmp_path, asked, PLUGINS, resume=True) == asked
+    else:
+        was = {"sgd": r"\[0.01\]", "sgd adam": r"\[0.001, 0.01\]"}[begun]
+        with pytest.raises(UsageError, match=f"lrs may grow but not lose or replace values, and was {was} in"):
+            check_folder(tmp_path, asked, PLUGINS, resume=True)
 
 
 def test_resume_refuses_fewer_seeds(tmp_path):
@@ -169,7 +221,7 @@ def test_overwrite_clears_what_is_ours_and_nothing_else(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "axes", [{"seeds": "one"}, {"seeds": None}, {"optimizers": 3}, {"lrs": {}}, {"batch_sizes": None}]
+    "axes", [{"seeds": "one"}, {"seeds": None}, {"optimizers": 3}, {"lrs": {}}, {"batch_sizes": None}, {"plugins": 3}]
 )
 def test_a_record_of_other_types_is_one_sentence(tmp_path, axes):
     out = begun(tmp_path)

@@ -207,3 +207,19 @@ def test_what_theory_says_of_the_learning_rate_is_part_of_the_run(changes, limit
     """2 / L for gradient descent; in mean square 2 B / (B + d + 1), here with B = 10 and d = 9."""
     (run,) = plan(GridConfig(optimizers=["sgd"], batch_sizes=[10], **changes))
     assert run.info.stable_lr == (None if limit is None else pytest.approx(limit))
+
+
+@pytest.mark.parametrize(
+    ("axes", "count"),
+    [
+        ({"seeds": 10_000_000}, "20,000,000"),
+        ({"lrs": [0.1, 0.2], "optimizers": ["sgd", "adam(lr=0.5)"], "seeds": 333_334}, "1,000,002"),
+        ({"model": ["a", "b"], "reduction": ["mean", "sum"], "batch_sizes": range(1, 200_001)}, "1,600,000"),
+    ],
+    ids=["seeds", "lrs", "others"],
+)
+def test_a_grid_that_nobody_can_run_is_refused_at_once(axes, count):
+    grid = GridConfig(**{"batch_sizes": [1]} | axes)
+    with pytest.raises(UsageError, match=f"^a grid may have 1,000,000 runs, and this one has {count}: give fewer"):
+        expand(grid)
+    assert len(expand(attrs.evolve(grid, seeds=1, batch_sizes=[1]))) < 10

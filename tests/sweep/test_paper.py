@@ -5,17 +5,20 @@ import pytest
 
 from optiscope.errors import UsageError
 from optiscope.hooks import create_manager
+from optiscope.hooks.discovery import DISABLE
 from optiscope.labels.claims import BATCH_SIZES, CLAIMS
 from optiscope.labels.reproduction import FILE_NAME, MEASURES, reproduction, summed
+from optiscope.sweep import paper
 from optiscope.sweep.folder import GRID, open_folder
 from optiscope.sweep.grid import expand
-from optiscope.sweep.paper import SCALES, check_parts, go_on, left_out, parts, run_parts
+from optiscope.sweep.paper import PARTS, SCALES, check_parts, go_on, left_out, parts, run_parts
+from optiscope.sweep.progress import GridProgress
 
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_every_setting_that_the_paper_leaves_open_is_run(scale):
     found = {part.name: part.grid for part in parts(scale, "cifar10")}
-    assert {"sgd-sum", "sgd-mean", "adam-sum", "adam-mean", "others-sum"} <= set(found)
+    assert {"sgd-sum", "sgd-mean", "adam-sum", "adam-mean", "others-sum"} <= set(found) <= set(PARTS)
     for name, grid in found.items():
         assert grid.batch_sizes == BATCH_SIZES
         assert name.endswith(grid.reduction[0])
@@ -102,6 +105,12 @@ def test_a_later_part_is_checked_before_an_earlier_one_runs(tmp_path):
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "others-sum", "report.html"]
 
 
+def test_of_a_package_that_is_there_but_blocked_the_host_tells(monkeypatch):
+    monkeypatch.setenv(DISABLE, "optiscope-optimizers")
+    with pytest.raises(UsageError, match=r"unknown optimizer 'nag': .* optiscope-optimizers is blocked: see optiscope"):
+        check_parts(small("full"))
+
+
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("seeds", [None, 1, 7])
 def test_the_command_that_goes_on_asks_for_what_was_begun(tmp_path, scale, seeds):
@@ -113,6 +122,35 @@ def test_the_command_that_goes_on_asks_for_what_was_begun(tmp_path, scale, seeds
     more = f" --seeds {seeds}" if seeds else ""
     asked = f"optiscope reproduce paper --data 'my data' --scale {scale}{more} --out '{out}' --resume"
     assert go_on(out) == asked
+
+
+def test_the_parts_to_come_take_as_long_a_run_as_those_until_now(tmp_path, monkeypatch):
+    planned = small("quick")[:3]
+    later, clocks = [], iter([(10.0, 20.0), (20.0, 4.0), (6.0, None), (8.0, 40.0), (5.0, 1.0)])
+
+    def characterize(grid, out, *, on_progress, **_):
+        for elapsed, remaining in [next(clocks) for _ in range(1 if out.name == planned[2].name else 2)]:
+            on_progress(GridProgress(cells=(), elapsed=elapsed, remaining=remaining))
+
+    monkeypatch.setattr(paper, "characterize", characterize)
+    run_parts(planned, tmp_path, on_part=lambda _: lambda progress: later.append(progress.later))
+    one, two, three = (len(expand(part.grid)) for part in planned)
+    first = [seconds / one * (two + three) for seconds in (30, 24)]
+    assert later == [*first, None, pytest.approx((20 + 48) / (one + two) * three), None]
+
+
+def test_runs_that_are_finished_are_none_to_come(tmp_path, monkeypatch):
+    planned, told = small("quick")[:3], []
+    runs = tmp_path / planned[1].name / "runs"
+    runs.mkdir(parents=True)
+    for number in range(len(expand(planned[1].grid)) - 1):
+        (runs / f"{number}.h5").write_text("")
+    monkeypatch.setattr(paper, "is_finished", lambda path: path.stem != "0")
+    monkeypatch.setattr(paper, "characterize", lambda *_, on_progress, **__: on_progress(progress))
+    progress = GridProgress(cells=(), elapsed=1.0, remaining=1.0)
+    run_parts(planned, tmp_path, on_part=lambda _: told.append)
+    one, three = (len(expand(planned[index].grid)) for index in (0, 2))
+    assert told[0].later == pytest.approx(2 / one * (2 + three))
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 
 import optiscope
 from optiscope.config import GridConfig
-from optiscope.errors import FileError
+from optiscope.errors import FileError, UsageError
 from optiscope.storage import checkpoint, open_grid, verify
 from optiscope.sweep.folder import held
 
@@ -257,3 +257,38 @@ def test_a_longer_axis_of_learning_rates_runs_only_what_is_new(tmp_path):
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert [(cell.lr, len(cell.runs)) for cell in found.cells] == [(0.1, 3), (0.2, 3), (0.3, 3)]
     assert sum(cell.finished for cell in seen[0].cells) == 4
+
+
+MINE = """
+import attrs
+from optiscope.hooks import hookimpl
+from optiscope.optim import Optimizer
+
+@attrs.define(kw_only=True)
+class Mine(Optimizer):
+    name = "mine"
+
+    def update(self, params, grads, state, step):
+        params.flat -= self.lr * grads.flat
+
+@hookimpl
+def optiscope_optimizers():
+    return [Mine]
+"""
+
+
+def test_a_grid_grows_by_an_optimizer_from_a_file_and_by_learning_rates(tmp_path):
+    """What ran stays as it is, to the last bit and the time of its file: it is the same run under any spelling."""
+    out, mine = tmp_path / "out", tmp_path / "mine.py"
+    mine.write_text(MINE)
+    grid = GridConfig(model="quadratic", optimizers=["sgd"], batch_sizes=[1])
+    optiscope.characterize(grid, out, executor="in-process")
+    ((first, before),) = {path: path.stat().st_mtime_ns for path in files(out)}.items()
+    for count, changes in [(2, {"optimizers": ["sgd", "mine"], "plugins": [str(mine)]}), (4, {"lrs": [0.01, 0.1]})]:
+        grid = attrs.evolve(grid, steps=400, **changes)
+        optiscope.characterize(grid, out, executor="in-process", resume=True)
+        assert len(files(out)) == count
+        assert first.stat().st_mtime_ns == before
+    mine.write_text(MINE + "# changed")
+    with pytest.raises(UsageError, match=r"plugin mine was .* and is .* now"):
+        optiscope.characterize(grid, out, executor="in-process", resume=True)

@@ -16,13 +16,19 @@ if TYPE_CHECKING:
     from optiscope.config import GridConfig
 
 
+CONFIG = flag(
+    OUTPUT, "The options above in a TOML file, but for --jobs, --executor and --time-limit; flags win over it.", "FILE"
+)
+NEXT_UP = "The runs have ended: index, verdicts and report are made."
+
+
 def characterize(
     *,
     flags: GridFlags | None = None,
     jobs: Annotated[int | None, flag(PIECES, "Runs at the same time.", "N", "one a core"), WHOLE] = None,
     executor: Annotated[str, flag(PIECES, "What runs them.", "NAME", True)] = "processes",
     time_limit: Annotated[float | None, TIME_LIMIT] = None,
-    config: Annotated[Path | None, flag(OUTPUT, "A TOML file with these options; flags win over it.", "FILE")] = None,
+    config: Annotated[Path | None, CONFIG] = None,
     out: Annotated[Path | None, flag(OUTPUT, "The folder to write.", "DIR", "a new dated folder")] = None,
     resume: Annotated[bool, flag(OUTPUT, "Keep the finished runs in --out, go on with the others.")] = False,
     overwrite: Annotated[bool, flag(OUTPUT, "Replace what is in --out.")] = False,
@@ -62,7 +68,7 @@ def _run(grid: GridConfig, out: Path | None, how: Mapping[str, Any], json: bool)
     from optiscope.sweep.folder import default_folder
 
     out = out or default_folder()
-    with live.watch(console.stderr()) as watcher, contextlib.redirect_stdout(sys.stderr):
+    with live.watch(console.stderr(), NEXT_UP) as watcher, contextlib.redirect_stdout(sys.stderr):
         try:
             sweep.characterize(grid, out, **how, on_progress=watcher)
         except KeyboardInterrupt:

@@ -33,6 +33,9 @@ from cattrs.gen import make_dict_structure_fn
 from optiscope.config import GridConfig, Scalar, Seeds, Value
 from optiscope.errors import UsageError, unknown
 
+ELSEWHERE = ("jobs", "executor", "time_limit", "out", "resume", "overwrite", "dry_run", "json", "config")
+"""What a file does not hold, because it is no part of what is asked for: options of the command alone."""
+
 Hook = Callable[[Any, Any], Any]
 Spelled = str | Mapping[str, Value]
 """An optimizer of a grid: a text, or a table with its name and its options."""
@@ -146,5 +149,11 @@ def _sentence(error: BaseValidationError) -> str:
             elif isinstance(note, IterableValidationNote) and isinstance(note.index, str):
                 place.append(note.index)
     if isinstance(leaf, ForbiddenExtraKeysError):
-        return str(unknown("key", sorted(leaf.extra_fields)[0], (field.name for field in attrs.fields(GridConfig))))
+        return _unknown_key(sorted(leaf.extra_fields)[0])
     return f"{'.'.join(place)} {leaf}".strip()
+
+
+def _unknown_key(key: str) -> str:
+    if (name := key.replace("-", "_")) in ELSEWHERE:
+        return f"'{key}' is not for a file: give --{name.replace('_', '-')} on the command line"
+    return str(unknown("key", key, (field.name for field in attrs.fields(GridConfig))))

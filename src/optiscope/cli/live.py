@@ -30,45 +30,59 @@ SIGNAL_WIDTH, BAR_WIDTH = 30, 20
 
 STYLES = {"waiting": "dim", "running": "cyan", "completed": "green", "diverged": "magenta", "failed": "bold red"}
 WIDE_GAP = 2
+FEW = 8
+"""Runs whose verdicts and report are there before anybody wonders what is going on."""
 
 
 class Watcher:
-    """Takes progress; `runs` are in the grid, 0 before it was told."""
+    """Takes progress; `runs` are in the grid, 0 before it was told.
+
+    `next_up` is said once all runs have ended, where they are more than `FEW`.
+    """
 
     runs = 0
 
+    def __init__(self, console: Console, next_up: str = "") -> None:
+        self._console = console
+        self._next_up = next_up
+
     def __call__(self, progress: GridProgress) -> None:
-        """Take note of `progress`."""
+        """Take note of `progress`, and write its events."""
         self.runs = sum(cell.runs for cell in progress.cells)
+        for event in progress.events:
+            self._console.print(event)
+
+    def _say_next(self, progress: GridProgress) -> None:
+        if self._next_up and self.runs > FEW and all(cell.finished == cell.runs for cell in progress.cells):
+            self._console.print(self._next_up)
+            self._next_up = ""
 
 
 class LiveWatcher(Watcher):
     """Redraws a table in place."""
 
-    def __init__(self, live: Live) -> None:
+    def __init__(self, live: Live, next_up: str = "") -> None:
+        super().__init__(live.console, next_up)
         self._live = live
 
     def __call__(self, progress: GridProgress) -> None:
         """Draw `progress` over what was drawn before, events above it."""
         super().__call__(progress)
-        console = self._live.console
-        for event in progress.events:
-            console.print(event)
+        self._say_next(progress)
+        console = self._console
         self._live.update(draw(progress, console.width, console.height, console.options.ascii_only), refresh=True)
 
 
 class QuietWatcher(Watcher):
     """Writes one line when a cell ends."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Console, next_up: str = "") -> None:
+        super().__init__(console, next_up)
         self._ended: set[int] = set()
 
     def __call__(self, progress: GridProgress) -> None:
         """Write the events and the cells that ended since the last call."""
         super().__call__(progress)
-        for event in progress.events:
-            self._console.print(event)
         for index, cell in enumerate(progress.cells):
             if cell.finished == cell.runs and index not in self._ended:
                 self._ended.add(index)
@@ -77,16 +91,20 @@ class QuietWatcher(Watcher):
                 what = f"{cell.status} after {steps}, loss {number(cell.loss)}"
                 done = f"{len(self._ended)} of {len(progress.cells)} cells, {footer(progress)}"
                 self._console.print(f"{name}: {what} ({done})")
+        self._say_next(progress)
 
 
 @contextmanager
-def watch(console: Console) -> Iterator[Watcher]:
-    """Yield what is to be told of progress: a live table on a terminal, a quiet log elsewhere."""
+def watch(console: Console, next_up: str = "") -> Iterator[Watcher]:
+    """Yield what is to be told of progress: a live table on a terminal, a quiet log elsewhere.
+
+    `next_up` is what is said once the runs have ended, where what comes next will last.
+    """
     if not console.is_terminal:
-        yield QuietWatcher(console)
+        yield QuietWatcher(console, next_up)
         return
     with Live(console=console, auto_refresh=False, transient=True) as live:
-        yield LiveWatcher(live)
+        yield LiveWatcher(live, next_up)
 
 
 def draw(progress: GridProgress, width: int, height: int, ascii_only: bool = False) -> RenderableType:
@@ -199,8 +217,10 @@ def number(value: float | None) -> str:
 
 def footer(progress: GridProgress) -> str:
     """Say how long it has taken and how long it will."""
-    left = "time left unknown" if progress.remaining is None else f"about {duration(progress.remaining)} left"
-    return f"{duration(progress.elapsed)} elapsed, {left}"
+    remaining, later = progress.remaining, progress.later
+    left = "time left unknown" if remaining is None else f"about {duration(remaining)} left"
+    more = "" if later is None else f", {duration((remaining or 0) + later)} with the parts to come"
+    return f"{duration(progress.elapsed)} elapsed, {left}{more}"
 
 
 def duration(seconds: float) -> str:

@@ -39,7 +39,9 @@ def max_lr(
     jobs: Annotated[int | None, flag(PIECES, "Runs at the same time.", "N", "one a core"), WHOLE] = None,
     executor: Annotated[str, flag(PIECES, "What runs them.", "NAME", True)] = "processes",
     time_limit: Annotated[float | None, TIME_LIMIT] = None,
-    config: Annotated[Path | None, flag(OUTPUT, "A TOML file with these options; flags win over it.", "FILE")] = None,
+    config: Annotated[
+        Path | None, flag(OUTPUT, "A grid without lrs in a TOML file; flags win over it.", "FILE")
+    ] = None,
     out: Annotated[Path | None, flag(OUTPUT, "The folder to write.", "DIR", "a new dated folder")] = None,
     resume: Annotated[bool, flag(OUTPUT, "Keep the runs in --out, go on from there.")] = False,
     overwrite: Annotated[bool, flag(OUTPUT, "Replace what is in --out.")] = False,

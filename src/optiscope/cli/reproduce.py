@@ -42,8 +42,9 @@ def paper(
     """Repeat the experiment of Ando, Fukuhara and Takefuji (2023), and compare.
 
     SGD and Adam at batch sizes 50, 100, 150 and 200, with gradients summed and averaged over a batch; SGD at several
-    learning rates, Adam with epsilon in both places; NAG, RMSProp and AdaGrad beside them. What the paper calls stable
-    and unstable, in four places that contradict one another, is set against the measured P(unstable).
+    learning rates, Adam with epsilon in both places; beside them NAG, RMSProp and AdaGrad, which come with the package
+    optiscope-optimizers. What the paper calls stable and unstable, in four places that contradict one another, is set
+    against the measured P(unstable).
 
     For example:
 
@@ -53,7 +54,7 @@ def paper(
     from optiscope import report
     from optiscope.cli import console
     from optiscope.labels.reproduction import FILE_NAME, reproduction
-    from optiscope.sweep.folder import GRID, default_folder
+    from optiscope.sweep.folder import default_folder
     from optiscope.sweep.paper import check_parts, left_out, parts, run_parts
 
     check_workers(jobs)
@@ -61,20 +62,22 @@ def paper(
         raise UsageError("--resume needs --out DIR: the folder that was begun")
     if seeds is not None and seeds < 1:
         raise UsageError(f"--seeds must be a whole number >= 1, not {seeds}")
-    if out is not None and not resume and any(out.glob(f"*/{GRID}")):
-        raise UsageError(f"{out} already holds a reproduction: go on with --resume, or choose another --out")
     err, planned = console.stderr(), parts(scale, data, seeds=seeds)
     with contextlib.redirect_stdout(sys.stderr):
         check_parts(planned, out, resume)
     console.show(err, *(f"Left out: {line}." for line in left_out(scale, planned)))
     if dry_run or scale == "full":
+        console.show(err, "A few steps of each kind of run are made, to tell how long all take: that may take minutes.")
         costs = _foresee(planned, out, jobs, resume)
         _tell(planned, costs, json=json, short=not dry_run)
     if dry_run:
         return
+    if scale == "quick":
+        console.show(err, f"{sum(map(_size, planned))} runs in all: --dry-run tells how long they take.")
     out = out or default_folder()
-    with _progress(out) as on_part, contextlib.redirect_stdout(sys.stderr):
+    with _progress(planned, out) as on_part, contextlib.redirect_stdout(sys.stderr):
         run_parts(planned, out, jobs=jobs, resume=resume, on_part=on_part)
+    console.show(err, "All parts have ended: comparison and reports are made.")
     found = reproduction(out)
     document = found.write(out)
     if json:
@@ -93,7 +96,7 @@ app.command(command(paper))
 
 
 @contextlib.contextmanager
-def _progress(out: Path) -> Iterator[Callable[[Part], OnProgress]]:
+def _progress(planned: Sequence[Part], out: Path) -> Iterator[Callable[[Part], OnProgress]]:
     """Yield what is told which part begins, and shows its progress until the next one does."""
     from optiscope.cli import console, live
     from optiscope.cli.run import Interrupted
@@ -103,8 +106,8 @@ def _progress(out: Path) -> Iterator[Callable[[Part], OnProgress]]:
 
         def begin(part: Part) -> OnProgress:
             stack.close()
-            console.show(err, f"{part.name}: {_size(part)} runs")
-            return stack.enter_context(live.watch(err))
+            console.show(err, f"{part.name}: {_size(part)} runs, part {planned.index(part) + 1} of {len(planned)}")
+            return stack.enter_context(live.watch(err, "The runs have ended: index and verdicts are made."))
 
         try:
             yield begin

@@ -397,4 +397,6 @@ def extra(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError:
-        raise UsageError(f"this needs {name}, which is not installed: pip install 'optiscope[readers]'") from None
+        raise UsageError(
+            f"this needs {name}, which is not installed: pip install {name}, or optiscope with its extra 'readers'"
+        ) from None

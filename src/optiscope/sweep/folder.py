@@ -27,14 +27,15 @@ from typing import Any
 
 import attrs
 
-from optiscope.config import GridConfig
+from optiscope.config import DEFAULT_STEPS, GridConfig, parse_spelling
 from optiscope.errors import UsageError
 from optiscope.records import PluginInfo
 from optiscope.storage import open_grid
 from optiscope.storage.files import Lock
 from optiscope.whole import telling, write_whole
 
-AXES = ("optimizers", "model", "reduction", "batch_sizes", "lrs", "seeds")
+GROWING = ("optimizers", "model", "reduction", "batch_sizes", "lrs", "seeds", "plugins")
+"""Fields that may have more values on `resume`, the axes and files of plugins, and keep all that they had."""
 OF_CELLS = ("confidence", "max_seeds")
 """Fields that change no run, but how many seeds a cell gets and what is said of it: `resume` takes any."""
 GRID = "grid.json"
@@ -71,7 +72,7 @@ def check_folder(
         raise UsageError(f"{out} is a file: give --out a folder")
     ours = (out / GRID).exists()
     if not ours and (foreign := _in_the_way(out)):
-        raise UsageError(f"{out} holds {foreign} but no {GRID}, so it cannot be told whose it is: choose another --out")
+        raise not_ours(out, foreign, GRID)
     if ours and resume:
         held = read_grid(out)
         if grid.unmeasured and held["grid"].get("budget") == grid.budget:
@@ -83,6 +84,11 @@ def check_folder(
             "or choose another --out"
         )
     return grid
+
+
+def not_ours(out: Path, foreign: str, proof: str) -> UsageError:
+    """Return the error for a folder `out` that holds the file `foreign`, but no `proof` that it was begun by us."""
+    return UsageError(f"{out} holds {foreign} but no {proof}, so it cannot be told whose it is: choose another --out")
 
 
 @contextmanager
@@ -129,7 +135,7 @@ def read_grid(out: Path) -> dict[str, dict[str, Any]]:
         for name in ("model", "reduction"):  # a single text until grids could have several
             if isinstance(grid[name], str):
                 grid[name] = [grid[name]]
-        for name in AXES:
+        for name in GROWING:
             if not isinstance(grid[name], int if name == "seeds" else list) and (name, grid[name]) != ("seeds", "auto"):
                 raise TypeError(name)
         return {"grid": grid, "plugins": plugins, "kernels": kernels}
@@ -144,31 +150,37 @@ def check_resume(
 ) -> None:
     """Raise UsageError unless `asked` is the grid `held` in `out`, apart from longer axes and what changes no run.
 
-    "auto" seeds are as many as were begun, and go on from all that are there. Kernels are those of the models that are
-    there: a network may join problems without images, which run on others. `flags` are those of `check_folder`.
+    What is compared is what is meant: steps that nobody gave are the usual ones, learning rates that nobody gave are
+    those that were begun, and "auto" seeds are as many as were begun, and go on from all that are there. Kernels are
+    those of the models that are there: a network may join problems without images, which run on others. `flags` are
+    those of `check_folder`.
     """
-    grid, versions = held["grid"], held["plugins"]
-    for name, value in asked["grid"].items():
-        was = grid.get(name)
+    grid, now, versions = held["grid"], asked["grid"], held["plugins"]
+    if not (grid.get("epochs") or now["epochs"]):
+        grid, now = ({**each, "steps": each.get("steps") or DEFAULT_STEPS} for each in (grid, now))
+    for name, value in now.items():
+        was: Any = grid.get(name)
         if name == "kernels":
             value, was = _kernels(held, asked)
         if value == was or name in OF_CELLS or (name, value) == ("seeds", "auto"):
             continue
-        if name not in AXES:
+        if name not in GROWING:
             mend = _mend(name, was) if flags is None or name in flags else "use another --out"
             raise UsageError(f"--resume: {name} is {value!r} now and was {was!r} in {out}: {mend}")
-        if name == "seeds":
-            was = _seeds_begun(out) if was == "auto" else was
-        if value >= was if name == "seeds" else was and all(each in value for each in was):
+        if name == "seeds" and was == "auto":
+            was = _seeds_begun(out)
+        elif name == "lrs" and not was:
+            was = _lrs_begun(out, grid["optimizers"])
+        if value >= was if name == "seeds" else all(each in value for each in was):
             continue
         raise UsageError(
             f"--resume: {name} may grow but not lose or replace values, and was {was!r} in {out}, "
             f"not {value!r}: use another --out"
         )
     for name, version in versions.items():
-        now = asked["plugins"].get(name, "not there")
-        if now != version:
-            raise UsageError(f"--resume: plugin {name} was {version} in {out} and is {now} now: use another --out")
+        there = asked["plugins"].get(name, "not there")
+        if there != version:
+            raise UsageError(f"--resume: plugin {name} was {version} in {out} and is {there} now: use another --out")
 
 
 def _kernels(held: Mapping[str, Any], asked: Mapping[str, Any]) -> tuple[str, str]:
@@ -177,6 +189,12 @@ def _kernels(held: Mapping[str, Any], asked: Mapping[str, Any]) -> tuple[str, st
     # Until each model's were kept, there was one name: that of the first with images, or of all where none had any.
     ran = held["kernels"] or {model: held["grid"].get("kernels") for model in [m for m in now if m in models][:1]}
     return next(((now[model], was) for model, was in ran.items() if now.get(model, was) != was), ("", ""))
+
+
+def _lrs_begun(out: Path, optimizers: Iterable[str]) -> list[float]:
+    """Return the learning rates in `out` of those optimizers that spell none of their own."""
+    names = {name for name, own in map(parse_spelling, optimizers) if "lr" not in own}
+    return sorted({row["lr"] for row in open_grid(out).runs if row.get("optimizer") in names})
 
 
 def _seeds_begun(out: Path) -> int:

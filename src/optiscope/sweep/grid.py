@@ -18,6 +18,9 @@ from optiscope.labels.cells import IDENTITY, cell_key
 from optiscope.records import RunInfo
 from optiscope.storage.schema import layout
 
+MOST = 1_000_000
+"""Runs of a grid: each is planned before any is made, which takes a millisecond or two, and has a file."""
+
 
 def first_seeds(grid: GridConfig) -> int:
     """Return with how many seeds each cell begins; UsageError where it may not have as many as can decide it."""
@@ -40,8 +43,13 @@ def most_runs(grid: GridConfig, planned: int) -> int:
 def expand(grid: GridConfig) -> tuple[RunConfig, ...]:
     """Return every run of `grid`: optimizers x models x reductions x batch sizes x lrs x seeds, in this order.
 
-    Of "auto" seeds only those with which a cell begins.
+    Of "auto" seeds only those with which a cell begins. UsageError where they are more than `MOST`.
     """
+    own_lr = ["lr" in parse_spelling(spelled)[1] for spelled in grid.optimizers]
+    lrs_in_all = sum(1 if own else max(1, len(grid.lrs)) for own in own_lr)
+    count = lrs_in_all * len(grid.model) * len(grid.reduction) * len(grid.batch_sizes) * first_seeds(grid)
+    if count > MOST:
+        raise UsageError(f"a grid may have {MOST:,} runs, and this one has {count:,}: give fewer values of its axes")
     common = {field.name: getattr(grid, field.name) for field in attrs.fields(Common)}
     runs = []
     for spelled, model, reduction, size in itertools.product(

@@ -21,18 +21,25 @@ from typing import Any, Literal
 import attrs
 
 from optiscope.analysis import fewest_deciding
-from optiscope.config import GridConfig
+from optiscope.config import GridConfig, parse_spelling
 from optiscope.engine import host_for
 from optiscope.errors import UsageError
 from optiscope.labels.claims import BATCH_SIZES
-from optiscope.sweep.execute import OnProgress
-from optiscope.sweep.folder import GRID, check_folder, read_grid
-from optiscope.sweep.grid import plan
+from optiscope.labels.reproduction import FILE_NAME
+from optiscope.sweep.execute import OnProgress, is_finished
+from optiscope.sweep.folder import GRID, check_folder, not_ours, read_grid
+from optiscope.sweep.grid import expand, plan
+from optiscope.sweep.progress import GridProgress
 from optiscope.sweep.run import characterize, remembered
 
 Reduction = Literal["sum", "mean"]
 REDUCTIONS: tuple[Reduction, ...] = ("sum", "mean")
 FAMILIES = ("sgd", "adam", "others")
+PARTS = tuple(f"{family}-{reduction}" for reduction in REDUCTIONS for family in FAMILIES)
+WHOLE = (FILE_NAME, "report.html", "report.md")
+"""What is written beside the parts, about all of them."""
+PACKAGE = "optiscope-optimizers"
+"""What brings the others."""
 AUTHORS_BATCH = 100
 OTHERS: Mapping[Reduction, tuple[str, ...]] = {
     "sum": ("nag(lr=0.0001)", "rmsprop", "adagrad"),
@@ -149,8 +156,9 @@ def check_parts(planned: Sequence[Part], out: Path | None = None, resume: bool =
 
     UsageError too where `out` was begun at another scale.
     """
-    if out is not None and out.is_file():
-        raise UsageError(f"{out} is a file: give --out a folder")
+    if out is not None:
+        _check_whole(out, resume)
+    _check_package(planned)
     images = None
     for part in planned:
         if resume and out is not None and (out / part.name / GRID).exists():
@@ -160,6 +168,36 @@ def check_parts(planned: Sequence[Part], out: Path | None = None, resume: bool =
         images = runs[0].images
         if out is not None:
             check_folder(out / part.name, remembered(part.grid, host, runs), host.active, resume, flags=("data",))
+
+
+def _check_whole(out: Path, resume: bool) -> None:
+    """Raise UsageError unless a reproduction may begin in `out`, or with `resume` go on there."""
+    if out.is_file():
+        raise UsageError(f"{out} is a file: give --out a folder")
+    if (out / GRID).exists():
+        raise UsageError(
+            f"{out} holds a characterization, and a reproduction needs a folder of its own: choose another --out"
+        )
+    if any((out / name / GRID).exists() for name in PARTS):
+        if not resume:
+            raise UsageError(f"{out} already holds a reproduction: go on with --resume, or choose another --out")
+    elif foreign := next((name for name in WHOLE if (out / name).exists()), ""):
+        raise not_ours(out, foreign, "part of a reproduction")
+
+
+def _check_package(planned: Sequence[Part]) -> None:
+    """Raise UsageError where optimizers are missing because the package that brings them is not installed.
+
+    Of one that is installed, but broken or blocked, the host tells.
+    """
+    host = host_for(planned[0].grid)
+    names = dict.fromkeys(parse_spelling(spelled)[0] for part in planned for spelled in part.grid.optimizers)
+    missing = [name for name in names if host.find("optimizers", name) is None]
+    if missing and all(plugin.name != PACKAGE for plugin in host.plugins):
+        raise UsageError(
+            f"the reproduction needs {', '.join(missing)} of the package {PACKAGE}, which is not installed: "
+            f"pip install -e ./optiscope/plugins/{PACKAGE} (or uv pip install), where ./optiscope is optiscope's source"
+        )
 
 
 def _check_scale(part: Part, out: Path) -> None:
@@ -176,8 +214,7 @@ def _scale_of(grid: Mapping[str, Any]) -> str:
 
 def go_on(out: Path) -> str:
     """Return the command that goes on with the experiment in the folder `out`; empty where none was begun there."""
-    names = [f"{family}-{reduction}" for reduction in REDUCTIONS for family in FAMILIES]
-    grids = {name: read_grid(out / name)["grid"] for name in names if (out / name / GRID).exists()}
+    grids = {name: read_grid(out / name)["grid"] for name in PARTS if (out / name / GRID).exists()}
     if not grids:
         return ""
     first = next(iter(grids.values()))
@@ -202,5 +239,41 @@ def run_parts(
 
     With `resume` finished runs are kept and the others go on; errors are those of `characterize`.
     """
+    ahead = _Ahead([_unfinished(part, out) for part in planned])
     for part in planned:
-        characterize(part.grid, out / part.name, jobs=jobs, executor=executor, resume=resume, on_progress=on_part(part))
+        told = ahead.begin(on_part(part))
+        characterize(part.grid, out / part.name, jobs=jobs, executor=executor, resume=resume, on_progress=told)
+
+
+def _unfinished(part: Part, out: Path) -> int:
+    """Return how many runs of a part are still to be made."""
+    return len(expand(part.grid)) - sum(map(is_finished, (out / part.name).glob("runs/*.h5")))
+
+
+@attrs.define
+class _Ahead:
+    """How long the parts to come will take: a run of theirs as long as one of the parts until now.
+
+    Runs of all parts have the same network, the same lengths and the same batch sizes. `runs` are to be made in the
+    parts to come, `begun` in those until now, of which the ones before the last took `seconds`.
+    """
+
+    runs: list[int]
+    begun: int = 0
+    seconds: float = 0.0
+
+    def begin(self, tell: OnProgress | None) -> OnProgress | None:
+        """Go on to the next part, and return who is told of its progress: with what comes later, `tell` is."""
+        self.begun += self.runs.pop(0)
+        if tell is None:
+            return None
+        before = self.seconds
+
+        def told(progress: GridProgress) -> None:
+            self.seconds = before + progress.elapsed
+            later = None
+            if progress.remaining is not None and self.begun > 0 and sum(self.runs) > 0:
+                later = (self.seconds + progress.remaining) / self.begun * sum(self.runs)
+            tell(attrs.evolve(progress, later=later))
+
+        return told

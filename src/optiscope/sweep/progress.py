@@ -38,10 +38,12 @@ class CellProgress:
 class GridProgress:
     """All cells. `elapsed` and `remaining` are in seconds; `remaining` is None while nobody can say.
 
-    `events` are those since the last call, one line each.
+    `later` says how many seconds what comes after this grid takes, None where nothing is known to come. `events` are
+    those since the last call, one line each.
     """
 
     cells: tuple[CellProgress, ...]
     elapsed: float
     remaining: float | None = None
+    later: float | None = None
     events: tuple[str, ...] = ()

@@ -128,7 +128,7 @@ def _compiled() -> Kernels:
         from optiscope.autograd.kernels import compiled
     except ImportError as error:
         raise UsageError(
-            f"kernels '{COMPILED}' need numba ({error}): pip install 'optiscope[fast]', or choose other kernels"
+            f"kernels '{COMPILED}' need numba ({error}): pip install numba, or choose other kernels"
         ) from error
     return replace(
         KERNELS[FASTEST],
