@@ -230,6 +230,15 @@ def test_ticks_of_a_scale_of_its_own_lie_apart(low: float, high: float, ticks: l
     assert symlog_ticks(low, high) == ticks
 
 
+@pytest.mark.parametrize("steps", [400, 2000, 10_000, 500_000])
+def test_the_label_of_the_last_step_is_whole(make_track: MakeTrack, steps: int) -> None:
+    track = attrs.evolve(make_track(noise(50)), step=np.linspace(1, steps, 50))
+    for figure in (signal_panel(track, "sgd", "stable", (-1, 1)), training_panel(track, "sgd", "stable")):
+        figure.draw_without_rendering()
+        (label,) = (each for each in figure.axes[-1].get_xticklabels() if each.get_text() == str(steps))
+        assert label.get_window_extent().x1 <= figure.bbox.x1
+
+
 def test_what_has_no_accuracy_has_no_axis_for_it(make_track: MakeTrack) -> None:
     track = make_track(np.ones(100))
     assert not np.isfinite(track.accuracy).any()

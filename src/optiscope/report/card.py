@@ -130,7 +130,7 @@ def _tolerances(found: Map, name: str) -> tuple[Answer, Block]:
     heads = ("batch", "stable lrs", "decades", "below", "above", "theory", "tried")
     caption = (
         "The widest run of neighbouring learning rates that are stable; its width is at least that between its ends, "
-        "and at most that between its neighbours outside."
+        "and at most that between the nearest ones outside that are unstable."
     )
     table = Table(caption=caption, heads=heads, rows=rows)
     short = "; ".join(f"batch {each.batch_size}: {each.told}" for each in regions)

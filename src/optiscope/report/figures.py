@@ -63,6 +63,8 @@ BLOWN_UP = 10.0
 
 SIZE = (3.5, 2.6)
 SIZE_TRAINING = (3.5, 3.3)
+LEFT, RIGHT = 0.64, 0.22
+"""Margins in inches; half of the label of a step of six digits has room in the right one."""
 
 Limits = tuple[float, float]
 
@@ -243,11 +245,11 @@ def panels(size: tuple[float, float], rows: int, head: float = 0.42) -> tuple[Fi
     figure = Figure(figsize=size)
     width, height = size  # margins in inches, the same in all figures: panels side by side line up
     figure.subplots_adjust(
-        left=0.64 / width, right=1 - 0.12 / width, bottom=0.42 / height, top=1 - head / height, hspace=0.12
+        left=LEFT / width, right=1 - RIGHT / width, bottom=0.42 / height, top=1 - head / height, hspace=0.12
     )
     axes = [figure.add_subplot(rows, 1, row + 1) for row in range(rows)]
     for ax in axes:
-        ax.yaxis.set_label_coords(-0.48 / (width - 0.76), 0.5)
+        ax.yaxis.set_label_coords(-0.48 / (width - LEFT - RIGHT), 0.5)
     return figure, axes
 
 

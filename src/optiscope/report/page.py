@@ -39,7 +39,7 @@ from optiscope.report.figures import (
     signal_panel,
     training_panel,
 )
-from optiscope.report.inputs import Cell, Document, Floats, RunFile, Track
+from optiscope.report.inputs import Cell, Document, Floats, RunFile, Track, lost_runs
 from optiscope.report.legends import map_legend, signal_legend, training_legend
 from optiscope.report.maps import map_figure, maps
 from optiscope.report.measures import (
@@ -118,7 +118,7 @@ def of(count: int, noun: str) -> str:
 def _left_out(document: Document) -> list[Block]:
     """Name the files that are in no cell because they could not be read as runs, and the runs that came to no end."""
     unread = [str(each.get("why")) for each in document.get("unreadable") or ()]
-    lost = [f"{each.get('run_id')}: {each.get('why')}" for each in document.get("lost") or ()]
+    lost = [f"{run_id}: {why}" for run_id, why in lost_runs(document).items()]
     told = (
         ("Unreadable files", f"{of(len(unread), 'file')} could not be read, left out of all cells:", unread),
         ("Lost runs", f"{of(len(lost), 'run')} came to no end:", lost),
