@@ -112,14 +112,14 @@ def test_a_cell_whose_runs_were_all_lost_is_not_just_missing(compared: Callable[
     assert (len(found.cells), found.only_before, found.regressions) == (1, ("adam, batch 50, lr 0.1, mean",), ())
 
 
-def test_what_failed_is_left_out_of_loss_and_accuracy(study: Path, tmp_path: Path) -> None:
-    shutil.copytree(study, tmp_path, dirs_exist_ok=True)
-    document = json.loads((tmp_path / "characterization.json").read_text())
-    document["cells"][2]["runs"][0]["status"] = "failed"
-    (tmp_path / "characterization.json").write_text(json.dumps(document))
-    loss = compare_folders(study, tmp_path).cells[2].loss
-    assert loss is not None
-    assert (loss.seeds, loss.lost) == (1, 1)
+def test_what_came_to_no_end_is_left_out_of_loss_and_accuracy(
+    study: Path, make_study: Callable[..., Path], tmp_path: Path
+) -> None:
+    make_study(tmp_path, [("adam", 100, ["stable", "lost", "unstable"], "undecided")])
+    (cell,) = compare_folders(study, tmp_path).cells
+    assert cell.loss is not None
+    assert (cell.loss.seeds, cell.loss.lost) == (1, 1)
+    assert (cell.kind, cell.failed_after, cell.why) == ("regression", (1, 3), "seed 1: the run has not ended")
 
 
 def test_a_rise_must_stand_out_among_all_cells(compared: Callable[..., Changes]) -> None:

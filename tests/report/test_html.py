@@ -253,7 +253,8 @@ def test_runs_that_were_lost_are_not_called_running(make_study: Callable[..., Pa
     make_study(tmp_path, [("sgd", 50, ["lost"], "undecided"), ("adam", 50, ["stable", "lost"], "undecided")])
     text = write_report(tmp_path).read_text(encoding="utf-8")
     assert "lost after 10 steps, loss" in text
-    assert "2 seeds, 1 completed, 1 lost: loss" in text
+    assert re.search(r"2 seeds, 1 completed, 1 lost: loss [\d.]+, test accuracy [\d.]+\u00a0%<", text)
+    assert text.count("; lost after 10 steps</figcaption>") == 2
     assert "Run sgd-b50-s0, status lost" in text
     assert "running after" not in text
     assert "status running" not in text

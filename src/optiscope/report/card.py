@@ -175,7 +175,7 @@ def _seeds(entries: Sequence[Entry]) -> tuple[Answer, Block]:
     for entry in several:
         words = [str(run.judged.get("verdict")) for run in entry.cell.runs]
         split += len(set(words)) > 1
-        loss, accuracy = (spread(map(what, entry.cell.tracks)) for what in (end_loss, end_accuracy))
+        loss, accuracy = (spread(map(what, entry.cell.ended)) for what in (end_loss, end_accuracy))
         widths += [accuracy.width] if accuracy.count > 1 else []
         counts = ", ".join(f"{words.count(verdict)} {verdict}" for verdict in sorted(set(words)))
         rows.append((entry.row.name, counts, told(loss), told_share(accuracy)))
@@ -196,7 +196,7 @@ def _generalisation(entries: Sequence[Entry]) -> tuple[Answer, Block]:
     rows: list[tuple[Text, ...]] = []
     gaps: list[float] = []
     for entry in entries:
-        tracks = entry.cell.tracks
+        tracks = entry.cell.ended
         found = spread(map(gap, tracks))
         if entry.row.verdict != "stable" or not found.count:
             continue

@@ -269,9 +269,7 @@ def _difference(pair: _Pair, what: Callable[[Track], float]) -> Difference | Non
 
 
 def _by_seed(cell: Cell, what: Callable[[Track], float]) -> dict[Any, float]:
-    failed = _failed(cell)
-    runs = ((run.judged.get("seed"), run.track) for run in cell.runs)
-    return {seed: what(track) for seed, track in runs if track and seed not in failed}
+    return {run.judged.get("seed"): what(run.track) for run in cell.runs if run.track and run.track.ended}
 
 
 def _differs(pairs: Iterable[_Pair]) -> tuple[str, ...]:

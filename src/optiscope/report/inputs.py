@@ -93,6 +93,11 @@ class Track:
     step_time: float = math.nan
 
     @property
+    def ended(self) -> bool:
+        """Whether the run came to its end, be it that it diverged."""
+        return self.status in ("completed", "diverged")
+
+    @property
     def bound(self) -> LowerBound:
         """The lower bound of the signal as it is judged; its first `burn` steps are not."""
         return lower_bound(self.signal, self.spread, self.steps_per_epoch)
@@ -162,6 +167,11 @@ class Cell:
     def tracks(self) -> tuple[Track, ...]:
         """What was recorded of its runs."""
         return tuple(run.track for run in self.runs if run.track)
+
+    @property
+    def ended(self) -> tuple[Track, ...]:
+        """Those of its runs that came to their end: of others nobody knows where they would have ended."""
+        return tuple(track for track in self.tracks if track.ended)
 
     @property
     def stable_lr(self) -> float | None:
