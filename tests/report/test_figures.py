@@ -90,6 +90,13 @@ def test_where_most_blew_up_those_that_did_not_set_the_scale(make_track: MakeTra
     assert None not in shared_limits(tracks[1:], verdicts[1:])
 
 
+def test_runs_that_broke_off_do_not_set_the_scale(make_track: MakeTrack) -> None:
+    whole, short = make_track(10 * noise(100)), attrs.evolve(make_track(noise(5)), status="lost")
+    tracks, verdicts = [short, short, whole], ["undecided", "undecided", "stable"]
+    assert shared_limits(tracks)[2] is None
+    assert None not in shared_limits(tracks, verdicts)
+
+
 def test_names_are_text_and_never_mathematics(make_track: MakeTrack) -> None:
     svg = to_svg(signal_panel(make_track(noise(50)), "$x_1$ & <b>", "$v$"), "a", "label")
     assert "$x_1$ &amp; &lt;b&gt;" in svg

@@ -137,11 +137,12 @@ def shared_limits(tracks: Sequence[Track], verdicts: Sequence[str] = ()) -> tupl
     """Return for each track the y limits that its panel shares with the others, or None for a scale of its own.
 
     A track whose values span more than `OUTLIER` times the median span gets its own: beside a run that blew up,
-    every other would be a flat line. Where `verdicts` are given, the median is that of the runs that are not unstable,
-    if there are any, so that it holds too where most blew up.
+    every other would be a flat line. Where `verdicts` are given, the median is that of the runs that came to their end
+    and are not unstable, if there are any, so that it holds too where most blew up, or broke off after a few steps.
     """
     spans = [span(track) for track in tracks]
-    calm = [found for found, verdict in zip(spans, verdicts, strict=False) if found and verdict != "unstable"]
+    judged = zip(tracks, spans, verdicts, strict=False)
+    calm = [found for track, found, verdict in judged if found and verdict != "unstable" and track.ended]
     widths = [high - low for low, high in calm or filter(None, spans)]
     most = OUTLIER * float(np.quantile(widths, 0.5, method="lower")) if widths else 0.0
     kept = [found if found and found[1] - found[0] <= most else None for found in spans]
