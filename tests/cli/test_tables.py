@@ -95,6 +95,22 @@ def test_reasons_stand_below_where_there_is_no_room_beside(monkeypatch, width, c
     assert below == " ".join(f"{name}: {reason}" for name in names)
 
 
+@pytest.mark.parametrize("width", [20, 30, 40, 50])
+@pytest.mark.parametrize("cells", [SEVERAL, [cell(lr=1e-5), cell(lr=2e-5), cell("averaged-momentum")]])
+def test_on_a_narrow_terminal_rows_keep_what_tells_them_apart(monkeypatch, width, cells):
+    lines = on_terminal(monkeypatch, width, *cells)
+    assert max(map(len, lines)) <= width
+    told, rows = " ".join(" ".join(lines).split()), [line.split()[:4] for line in lines]
+    for each in cells:
+        name, size, lr, verdict = (each[key] for key in ("optimizer", "batch_size", "lr", "verdict"))
+        assert [
+            name,
+            f"{size}",
+            f"{lr:g}",
+            verdict,
+        ] in rows or f"{name}, batch {size}, lr {lr:g}, mean: {verdict}" in told
+
+
 @pytest.mark.parametrize("width", [60, 80, 140])
 def test_seeds_and_what_they_leave_stand_in_the_row_of_their_cell(monkeypatch, width):
     rows = [line.split() for line in on_terminal(monkeypatch, width, *SEVERAL)]

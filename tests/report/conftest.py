@@ -10,11 +10,18 @@ import numpy as np
 import pytest
 
 from optiscope.config import RunConfig
+from optiscope.labels.reproduction import FILE_NAME
 from optiscope.records import EpochRecord, PluginInfo, RunInfo, RunResult
 from optiscope.report.inputs import Track
 from optiscope.storage import RunWriter, schema
 
 STEPS, PER_EPOCH = 400, 100
+AGREEMENT = {"claim": "c", "claimed": 8, "measured": 2, "mean": 0.61, "low": 0.4, "high": 0.8, "chance": 0.5}
+SETTING = {"reduction": "sum", "lr": 0.01, "epsilon": "outside the root", "agreements": [AGREEMENT] * 4}
+
+STEP = {"seeds": 0.1234, "along": None, "across": 0.5678, "says": "undecided"}
+DOCUMENT = {"settings": [SETTING], "effective_step": {"loss": STEP}, "boundary": {"told": "k = 0.52."}}
+
 ALARM = {"name": "X", "statistic": 9.0, "threshold": 4.0, "p_value": 0.01, "steps": [172, 190]}
 
 
@@ -53,8 +60,11 @@ def schema_name(name: str) -> str:
     return "".join(letter if letter.isalnum() else "-" for letter in name)
 
 
-def write_run(path: Path, info: RunInfo, blows_up_at: int | None) -> None:
-    """Write a run that learns, with noise; from step `blows_up_at` on it grows without bound and ends."""
+def write_run(path: Path, info: RunInfo, blows_up_at: int | None, dies_at: int | None = None) -> None:
+    """Write a run that learns, with noise; from step `blows_up_at` on it grows without bound and ends.
+
+    After step `dies_at` its process is gone.
+    """
     rng = np.random.default_rng([info.batch_size, info.seed, len(info.optimizer)])
     signals = tuple(signal for signal in schema.step_signals(info))
     with RunWriter.create(path, info, {"step": signals}) as writer:
@@ -73,6 +83,9 @@ def write_run(path: Path, info: RunInfo, blows_up_at: int | None) -> None:
                 writer.finish(RunResult(run_id=info.run_id, status="diverged", steps=step, first_bad_step=step))
                 return
             writer.write_step(step, facts, {"step": values})
+            if step == dies_at:
+                writer.close()
+                return
             if step % PER_EPOCH == 0:
                 train, val = 1 - np.exp(-step / 150), 0.95 - 0.85 * np.exp(-step / 150)
                 record = EpochRecord(
@@ -94,7 +107,10 @@ def judged_run(out: Path, optimizer: str, batch_size: int, seed: int, verdict: s
     info = run_info(optimizer, batch_size, seed)
     path = f"runs/{info.run_id}.h5"
     bad = 160 if verdict == "unstable" else None
-    write_run(out / path, info, bad)
+    write_run(out / path, info, bad, 10 if verdict == "lost" else None)
+    if verdict == "lost":
+        facts = {"run_id": info.run_id, "seed": seed, "path": path, "status": "running", "verdict": "undecided"}
+        return facts | {"outcome": "undecided", "why": "the run has not ended", "first_step": None, "analyzers": []}
     return {
         "run_id": info.run_id,
         "seed": seed,
@@ -161,6 +177,22 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def make_study() -> Callable[..., Path]:
     return write_study
+
+
+@pytest.fixture(scope="session")
+def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three parts of a reproduction, with what it found written down here."""
+    out = tmp_path_factory.mktemp("paper")
+    parts: dict[str, list[Any]] = {
+        "adam-mean": [("adam-inside", 100, ["unstable"], "unstable")],
+        "others-sum": [("nag", 100, ["stable"], "stable")],
+        "sgd-sum": [("sgd", 200, ["unstable"], "unstable"), ("sgd", 50, ["stable"], "stable")],
+    }
+    for part, cells in parts.items():
+        (out / part).mkdir()
+        write_study(out / part, cells)
+    (out / FILE_NAME).write_text(json.dumps(DOCUMENT))
+    return out
 
 
 @pytest.fixture

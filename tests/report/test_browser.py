@@ -19,28 +19,35 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 QUIET = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync")
 OFFLINE = ("--disable-background-networking", "--disable-component-update", "--enable-logging=stderr")
 PHONE = 390
-WIDTHS = (320, PHONE, 1280, PHONE, PHONE)
-"""Of the frames: three with the report, one with the card of each of two optimizers."""
+WIDTHS = (320, PHONE, 1280, PHONE, PHONE, PHONE, 820, 1120, 1280, 1920)
+"""Of the frames: three with the report, one with the card of each of two optimizers, five with a reproduction."""
+
+COLUMNS = (1, 2, 4, 4, 4)
+"""In which the panels of a reproduction stand."""
 
 LOUD = "<script>console.error('heard')</script>"
 MEASURE = (
     "const inner = this.contentDocument.documentElement;"
     "const frames = document.querySelectorAll('iframe');"
-    "this.dataset.found = `${inner.clientWidth} ${inner.scrollWidth} ${inner.querySelectorAll('script').length}`;"
+    "const row = inner.querySelector('section.card > .grid');"
+    "const columns = row ? this.contentWindow.getComputedStyle(row).gridTemplateColumns.split(' ').length : 0;"
+    "const scripts = inner.querySelectorAll('script').length;"
+    "this.dataset.found = `${inner.clientWidth} ${inner.scrollWidth} ${scripts} ${columns}`;"
     "document.title = JSON.stringify([...frames].map(frame => frame.dataset.found || ''))"
 )
 
 
 @pytest.fixture(scope="module")
-def seen(study: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[list[int]], list[str]]:
-    """Return width, scroll width and scripts of each page at each width, and what the console said."""
+def seen(study: Path, reproduced: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[list[int]], list[str]]:
+    """Return width, scroll width, scripts and columns of each page at each width, and what the console said."""
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
         pytest.skip("needs Chromium")
     folder = tmp_path_factory.mktemp("browser")
     report = write_report(study)
     cards = [write_card(study, name) for name in ("adam", "<script>alert(1)</script> $x_1$")]
-    texts = [page.read_text(encoding="utf-8") for page in (report, report, report, *cards)]
+    paper = write_report(reproduced)
+    texts = [page.read_text(encoding="utf-8") for page in (report, report, report, *cards, *5 * [paper])]
     frames = [
         f'<iframe style="width:{width}px;height:800px" srcdoc="{html.escape(text)}" onload="{MEASURE}"></iframe>'
         for text, width in zip(texts, WIDTHS, strict=True)
@@ -62,10 +69,16 @@ def test_only_what_complains_is_heard(seen: tuple[list[list[int]], list[str]]) -
 
 
 def test_names_run_nothing(seen: tuple[list[list[int]], list[str]]) -> None:
-    assert [scripts for _, _, scripts in seen[0]] == [0] * len(seen[0])
+    assert [scripts for _, _, scripts, _ in seen[0]] == [0] * len(seen[0])
 
 
 def test_nothing_overflows_sideways(seen: tuple[list[list[int]], list[str]]) -> None:
-    for (client, scroll, _), width in zip(seen[0], WIDTHS, strict=True):
+    for (client, scroll, *_), width in zip(seen[0], WIDTHS, strict=True):
         assert width - 20 <= client <= width
         assert scroll <= client
+
+
+def test_the_four_panels_of_a_setting_are_a_row_on_a_desk_and_a_column_on_a_phone(
+    seen: tuple[list[list[int]], list[str]],
+) -> None:
+    assert tuple(columns for *_, columns in seen[0])[-len(COLUMNS) :] == COLUMNS

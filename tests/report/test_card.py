@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,16 @@ def test_seeds_that_disagree_are_counted(study: Path) -> None:
     words = words_of(write_card(study, "adam"))
     assert "seeds they disagree about the verdict in 1 of 1 cell" in words
     assert "2 stable, 1 unstable" in words
+
+
+def test_a_card_calls_lost_what_was_lost_and_undecided_what_is_undecided(
+    make_study: Callable[..., Path], tmp_path: Path
+) -> None:
+    make_study(tmp_path, [("sgd", 50, ["lost"], "undecided"), ("sgd", 100, ["unstable"], "unstable")])
+    words = words_of(write_card(tmp_path, "sgd"))
+    assert "no verdict: lost" in words
+    assert "stable lrs batch 50: cannot be said: 1 of 1 undecided; batch 100: none of 1" in words
+    assert "running" not in words.replace("running median", "")
 
 
 def test_one_batch_size_says_nothing_of_others(study: Path) -> None:

@@ -22,10 +22,12 @@ def judged(verdict: str, unstable: int, decided: int, optimizer: str = "sgd", **
 
 @pytest.fixture
 def compared(tmp_path: Path) -> Callable[..., Changes]:
-    def compare(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> Changes:
+    def compare(before: list[dict[str, Any]], after: list[dict[str, Any]], lost: dict[str, str] = {}) -> Changes:  # noqa: B006
         for name, cells in (("a", before), ("b", after)):
             (tmp_path / name).mkdir(exist_ok=True)
             document = {"schema_version": 1, "versions": {}, "cells": cells}
+            if name == "b":
+                document["lost"] = [{"run_id": run_id, "why": why} for run_id, why in lost.items()]
             (tmp_path / name / "characterization.json").write_text(json.dumps(document))
         return compare_folders(tmp_path / "a", tmp_path / "b")
 
@@ -51,6 +53,73 @@ def test_what_a_change_is_called(
     found = compared([judged(*before)], [judged(*after)])
     assert [cell.kind for cell in found.cells] == [kind]
     assert len(found.regressions) == (kind == "regression")
+
+
+def runs(*statuses: str, optimizer: str = "sgd") -> list[dict[str, Any]]:
+    return [
+        {"run_id": f"{optimizer}-s{seed}", "seed": seed, "status": status, "why": f"it is {status}", "path": "gone.h5"}
+        for seed, status in enumerate(statuses)
+    ]
+
+
+DONE, FAILED = ("completed",) * 4, ("failed",) * 4
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "kind"),
+    [
+        (judged("stable", 0, 4, runs=runs(*DONE)), judged("undecided", 0, 0, runs=runs(*FAILED)), "regression"),
+        (judged("unstable", 4, 4, runs=runs(*DONE)), judged("undecided", 0, 0, runs=runs(*FAILED)), "regression"),
+        (judged("undecided", 2, 4, runs=runs(*DONE)), judged("undecided", 0, 0, runs=runs(*FAILED)), "regression"),
+        (judged("stable", 0, 4, runs=runs(*DONE)), judged("stable", 0, 4, runs=runs(*DONE, "failed")), "regression"),
+        (judged("undecided", 0, 0, runs=runs(*FAILED)), judged("undecided", 0, 0, runs=runs(*FAILED)), "same"),
+        (judged("undecided", 0, 0, runs=runs(*FAILED)), judged("stable", 0, 4, runs=runs(*DONE)), "changed"),
+        (judged("stable", 0, 4, runs=runs(*DONE)), judged("undecided", 0, 0, runs=runs("interrupted")), "changed"),
+    ],
+)
+def test_a_seed_that_newly_failed_is_a_regression_whatever_the_verdict(
+    compared: Callable[..., Changes], before: dict[str, Any], after: dict[str, Any], kind: str
+) -> None:
+    (cell,) = compared([before], [after]).cells
+    assert cell.kind == kind
+    assert (cell.why.endswith(": it is failed")) == (kind == "regression")
+
+
+def test_the_first_that_failed_says_why_and_how_many_did(compared: Callable[..., Changes]) -> None:
+    before = judged("undecided", 0, 2, runs=runs("failed", "completed", "completed"))
+    after = judged("undecided", 0, 0, runs=runs("failed", "completed", "failed"))
+    (cell,) = compared([before], [after]).cells
+    assert (cell.failed_before, cell.failed_after, cell.why) == ((1, 3), (2, 3), "seed 2: it is failed")
+
+
+def test_a_run_that_was_lost_is_a_regression_whether_it_left_a_file_or_not(compared: Callable[..., Changes]) -> None:
+    before = judged("stable", 0, 4, runs=runs(*DONE))
+    after = judged("undecided", 0, 2, runs=runs("completed", "completed", "running"))
+    (cell,) = compared([before], [after], {"sgd-s2": "killed", "sgd-s3": "never began"}).cells
+    assert (cell.kind, cell.failed_before, cell.failed_after) == ("regression", (0, 4), (2, 4))
+    (cell,) = compared([before], [after], {"sgd-s3": "never began"}).cells
+    assert (cell.kind, cell.failed_after, cell.why) == ("regression", (1, 4), "seed 3: never began")
+    assert compared([before], [after]).cells[0].kind == "changed"
+
+
+def test_a_cell_whose_runs_were_all_lost_is_not_just_missing(compared: Callable[..., Changes]) -> None:
+    before = [judged("stable", 0, 4, each, runs=runs(*DONE, optimizer=each)) for each in ("sgd", "adam")]
+    found = compared(before, before[:1], {f"adam-s{seed}": "killed" for seed in range(4)} | {"else": "killed too"})
+    assert [(cell.kind, cell.after) for cell in found.cells] == [("same", "stable"), ("regression", "lost")]
+    assert (found.cells[1].failed_after, found.cells[1].why) == ((4, 4), "seed 0: killed")
+    assert (found.only_before, found.lost) == ((), ("else: killed too",))
+    found = compared(before, before[:1])
+    assert (len(found.cells), found.only_before, found.regressions) == (1, ("adam, batch 50, lr 0.1, mean",), ())
+
+
+def test_what_came_to_no_end_is_left_out_of_loss_and_accuracy(
+    study: Path, make_study: Callable[..., Path], tmp_path: Path
+) -> None:
+    make_study(tmp_path, [("adam", 100, ["stable", "lost", "unstable"], "undecided")])
+    (cell,) = compare_folders(study, tmp_path).cells
+    assert cell.loss is not None
+    assert (cell.loss.seeds, cell.loss.lost) == (1, 1)
+    assert (cell.kind, cell.failed_after, cell.why) == ("regression", (1, 3), "seed 1: the run has not ended")
 
 
 def test_a_rise_must_stand_out_among_all_cells(compared: Callable[..., Changes]) -> None:

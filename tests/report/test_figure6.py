@@ -1,37 +1,13 @@
 """The page of a reproduction, on two parts that are written down here."""
 
-import json
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from optiscope.errors import FileError
 from optiscope.labels.reproduction import FILE_NAME
 from optiscope.report import write_report
-
-AGREEMENT = {"claim": "c", "claimed": 8, "measured": 2, "mean": 0.61, "low": 0.4, "high": 0.8, "chance": 0.5}
-SETTING = {"reduction": "sum", "lr": 0.01, "epsilon": "outside the root", "agreements": [AGREEMENT] * 4}
-
-STEP = {"seeds": 0.1234, "along": None, "across": 0.5678, "says": "undecided"}
-DOCUMENT = {"settings": [SETTING], "effective_step": {"loss": STEP}, "boundary": {"told": "k = 0.52."}}
-
-
-@pytest.fixture(scope="module")
-def reproduced(tmp_path_factory: pytest.TempPathFactory, make_study: Callable[..., Path]) -> Path:
-    out = tmp_path_factory.mktemp("paper")
-    parts: dict[str, list[Any]] = {
-        "adam-mean": [("adam-inside", 100, ["unstable"], "unstable")],
-        "others-sum": [("nag", 100, ["stable"], "stable")],
-        "sgd-sum": [("sgd", 200, ["unstable"], "unstable"), ("sgd", 50, ["stable"], "stable")],
-    }
-    for part, cells in parts.items():
-        (out / part).mkdir()
-        make_study(out / part, cells)
-    (out / FILE_NAME).write_text(json.dumps(DOCUMENT))
-    return out
 
 
 @pytest.fixture(scope="module")

@@ -90,6 +90,13 @@ def test_where_most_blew_up_those_that_did_not_set_the_scale(make_track: MakeTra
     assert None not in shared_limits(tracks[1:], verdicts[1:])
 
 
+def test_runs_that_broke_off_do_not_set_the_scale(make_track: MakeTrack) -> None:
+    whole, short = make_track(10 * noise(100)), attrs.evolve(make_track(noise(5)), status="lost")
+    tracks, verdicts = [short, short, whole], ["undecided", "undecided", "stable"]
+    assert shared_limits(tracks)[2] is None
+    assert None not in shared_limits(tracks, verdicts)
+
+
 def test_names_are_text_and_never_mathematics(make_track: MakeTrack) -> None:
     svg = to_svg(signal_panel(make_track(noise(50)), "$x_1$ & <b>", "$v$"), "a", "label")
     assert "$x_1$ &amp; &lt;b&gt;" in svg
@@ -228,6 +235,15 @@ def test_shorten(text: str, length: int, short: str) -> None:
 )
 def test_ticks_of_a_scale_of_its_own_lie_apart(low: float, high: float, ticks: list[float]) -> None:
     assert symlog_ticks(low, high) == ticks
+
+
+@pytest.mark.parametrize("steps", [400, 2000, 10_000, 500_000])
+def test_the_label_of_the_last_step_is_whole(make_track: MakeTrack, steps: int) -> None:
+    track = attrs.evolve(make_track(noise(50)), step=np.linspace(1, steps, 50))
+    for figure in (signal_panel(track, "sgd", "stable", (-1, 1)), training_panel(track, "sgd", "stable")):
+        figure.draw_without_rendering()
+        (label,) = (each for each in figure.axes[-1].get_xticklabels() if each.get_text() == str(steps))
+        assert label.get_window_extent().x1 <= figure.bbox.x1
 
 
 def test_what_has_no_accuracy_has_no_axis_for_it(make_track: MakeTrack) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from collections import Counter
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -246,6 +247,17 @@ def test_runs_that_came_to_no_end_are_named(tmp_path: Path) -> None:
     text = write_report(tmp_path).read_text(encoding="utf-8")
     assert "1 run came to no end" in text
     assert "<li>sgd-&lt;b&gt;: its worker died twice</li>" in text
+
+
+def test_runs_that_were_lost_are_not_called_running(make_study: Callable[..., Path], tmp_path: Path) -> None:
+    make_study(tmp_path, [("sgd", 50, ["lost"], "undecided"), ("adam", 50, ["stable", "lost"], "undecided")])
+    text = write_report(tmp_path).read_text(encoding="utf-8")
+    assert "lost after 10 steps, loss" in text
+    assert re.search(r"2 seeds, 1 completed, 1 lost: loss [\d.]+, test accuracy [\d.]+\u00a0%<", text)
+    assert text.count("; lost after 10 steps</figcaption>") == 2
+    assert "Run sgd-b50-s0, status lost" in text
+    assert "running after" not in text
+    assert "status running" not in text
 
 
 def test_of_many_cells_those_that_are_not_stable_are_drawn(study: Path, tmp_path: Path, monkeypatch) -> None:

@@ -8,8 +8,10 @@ import pytest
 from optiscope.analysis import envelope
 from optiscope.labels import read_document
 from optiscope.report.inputs import BAND, AlarmMark, Track, read_cells
+from optiscope.storage.files import Lock
 
 MakeTrack = Callable[..., Track]
+MakeStudy = Callable[..., Path]
 
 
 def test_a_run_file_becomes_a_track(study: Path) -> None:
@@ -26,6 +28,33 @@ def test_a_run_file_becomes_a_track(study: Path) -> None:
     assert diverged is not None
     assert (diverged.step.size, diverged.status, diverged.first_step) == (200, "diverged", 172)
     assert np.isnan(diverged.loss[-1])
+
+
+def test_a_run_that_nobody_writes_any_more_is_lost(make_study: MakeStudy, tmp_path: Path) -> None:
+    make_study(tmp_path, [("sgd", 50, ["lost"], "undecided")])
+    ((run,),) = (cell.runs for cell in read_cells(tmp_path, read_document(tmp_path)))
+    assert run.track is not None
+    assert (run.track.status, run.judged["status"], run.track.step.size) == ("lost", "lost", 10)
+
+
+@pytest.mark.parametrize(("lost", "status"), [([], "running"), ([{"run_id": "sgd-b50-s0", "why": "killed"}], "lost")])
+def test_a_run_that_is_held_is_lost_where_the_characterization_says_so(
+    make_study: MakeStudy, tmp_path: Path, lost: list[dict[str, str]], status: str
+) -> None:
+    make_study(tmp_path, [("sgd", 50, ["lost"], "undecided")])
+    document = {**read_document(tmp_path), "lost": lost}
+    lock = Lock(tmp_path / "runs" / "sgd-b50-s0.h5")
+    ((run,),) = (cell.runs for cell in read_cells(tmp_path, document))
+    lock.release()
+    assert run.track is not None
+    assert (run.track.status, run.judged["status"]) == (status, status)
+
+
+def test_a_run_that_ended_after_all_is_not_lost(study: Path) -> None:
+    lost = [{"run_id": "sgd-b50-s0", "why": "its worker did not answer"}]
+    run = read_cells(study, {**read_document(study), "lost": lost})[0].runs[0]
+    assert run.track is not None
+    assert (run.track.status, run.judged["status"]) == ("completed", "completed")
 
 
 @pytest.mark.parametrize(("last", "told"), [(7, "envelope X at step 7"), (9, "envelope X at steps 7 to 9")])

@@ -183,6 +183,20 @@ def test_a_file_system_without_locks_warns_and_goes_on(make, monkeypatch):
         assert found.n_steps == 10
 
 
+def test_who_holds_a_file_is_known_to_several_that_ask_and_where_there_are_no_locks(tmp_path, monkeypatch):
+    path = tmp_path / "run.h5"
+    lock = files.Lock(path)
+    assert files.holder(path).startswith(f"process {os.getpid()} on ")
+    monkeypatch.setattr(files.fcntl, "flock", refuse(errno.ENOLCK))
+    assert files.holder(path).startswith(f"process {os.getpid()} on ")
+    monkeypatch.undo()
+    lock.release()
+    (tmp_path / "run.h5.lock").touch()
+    with open(tmp_path / "run.h5.lock") as other:
+        files.fcntl.flock(other, files.fcntl.LOCK_SH)  # another that asks in the same moment
+        assert files.holder(path) == ""
+
+
 def test_a_file_is_on_the_disk_before_it_has_its_name_and_its_name_after(tmp_path, monkeypatch):
     calls = []
     sync, replace, read = os.fsync, Path.replace, Path.read_bytes

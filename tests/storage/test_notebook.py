@@ -30,6 +30,22 @@ def test_a_run_shows_what_it_is_and_its_loss(make, kit, finished):
     assert len(points) == 95
 
 
+def test_what_nobody_writes_any_more_is_not_running(make, tmp_path):
+    run = make(10, "runs/a.h5", run_id="run-a")
+    make(10, "runs/b.h5", run_id="run-b")
+    run.writer.close()
+    with open_run(run.path) as opened:
+        assert (opened.status, opened.abandoned) == ("running", True)
+        text, _ = words(opened._repr_html_())
+    assert "status lost" in text.replace("statuslost", "status lost")
+    assert "nobody writes it any more: --resume goes on with it" in text
+    text, _ = words(open_grid(tmp_path)._repr_html_())
+    assert "2 runs (1 lost, 1 running)" in text
+    with open_run(tmp_path / "runs" / "b.h5") as opened:
+        assert not opened.abandoned
+        assert "lost" not in opened._repr_html_()
+
+
 def test_a_name_with_markup_stays_text(make):
     run = make(5, "runs/x.h5", run_id="<script>alert(1)</script>", optimizer="<b>")
     with open_run(run.path) as opened:

@@ -12,6 +12,7 @@ from optiscope.cli.app import command
 from optiscope.cli.options import JSON
 
 if TYPE_CHECKING:
+    from rich.table import Table
     from rich.text import Text
 
     from optiscope.report import CellChange, Changes
@@ -34,8 +35,9 @@ def compare(
     """Say what changed between two characterizations.
 
     Of two versions of an optimizer, say. The same cells are compared: their verdicts, P(unstable), and loss and
-    accuracy seed by seed. The exit code is 1 if there is a regression: a cell that was stable and is unstable, or whose
-    P(unstable) rose (Fisher's exact test at 5 %, with Holm's correction for all cells).
+    accuracy seed by seed. The exit code is 1 if there is a regression: a cell that was stable and is unstable, whose
+    P(unstable) rose (Fisher's exact test at 5 %, with Holm's correction for all cells), or of which a seed failed or
+    was lost that had not before.
 
     For example:
 
@@ -54,14 +56,17 @@ def compare(
             console.show(console.stderr(), f"Differs too: {line}")
         for line in found.unread:
             console.show(console.stderr(), f"Left out of loss and accuracy: {line}")
+        for line in found.lost:
+            console.show(console.stderr(), f"Lost in the second: {line}")
     return 1 if found.regressions else 0
 
 
 app = command(compare)
 
 
-def _shown(found: Changes) -> Iterator[str | Text]:
-    """Yield the counts, and a few lines on each cell that is not the same; none is longer than 60 columns."""
+def _shown(found: Changes) -> Iterator[str | Text | Table]:
+    """Yield the counts, and a few lines on each cell that is not the same; but for reasons none has over 60 columns."""
+    from rich.table import Column, Table
     from rich.text import Text
 
     kinds = [cell.kind for cell in found.cells]
@@ -79,7 +84,10 @@ def _shown(found: Changes) -> Iterator[str | Text]:
         if cell.kind != SAME:
             yield ""
             yield Text.assemble((cell.kind, STYLES[cell.kind]), f": {cell.name}")
-            yield from (f"  {label:{LABELS}}{words}" for label, words in _lines(cell))
+            lines = Table.grid(Column(width=2 + LABELS), Column(overflow="fold"))
+            for label, words in _lines(cell):
+                lines.add_row(f"  {label}", words)
+            yield lines
 
 
 def _lines(cell: CellChange) -> Iterator[tuple[str, str]]:
@@ -87,6 +95,10 @@ def _lines(cell: CellChange) -> Iterator[tuple[str, str]]:
     yield "verdict", cell.before if cell.before == cell.after else f"{cell.before} -> {cell.after}"
     yield "unstable", f"{was} of {of} -> {now} of {of_now}"
     yield "", f"{cell.rise:+.2f} ({cell.low:+.2f} to {cell.high:+.2f}), p = {cell.p_value:.2g}"
+    (failed, runs), (failing, runs_now) = cell.failed_before, cell.failed_after
+    if failed or failing:
+        yield "failed", f"{failed} of {runs} -> {failing} of {runs_now}"
+        yield "why", cell.why
     if cell.loss:
         yield "loss", _told(cell.loss, "{:+.3g}", "")
     if cell.accuracy:

@@ -33,6 +33,7 @@ def info(
     from optiscope.report import observer_rows
     from optiscope.storage import guard, open_run
     from optiscope.storage.files import holder
+    from optiscope.storage.notebook import ABANDONED
 
     with open_run(path) as run, guard.reading(path):
         config, wall_time = run.config, run.attrs.get("wall_time", math.nan)
@@ -67,7 +68,7 @@ def info(
     rows = [row.words for row in observer_rows([(facts.pop("observer_time"), facts["wall_time"] or 0.0)])]
     times = {f"time of {name}": f"{took}, {share} of the run" for name, took, share in rows}
     if facts["status"] == "running" and not facts["writer"]:
-        facts["why"] = "nobody writes it any more: --resume goes on with it, 'optiscope file recover' ends it"
+        facts["why"] = ABANDONED
     facts["wall_time"] = "" if facts["wall_time"] is None else f"{wall_time:.3g} s"
     table = tables.plain_table("what", "value")
     table.show_header = False

@@ -57,18 +57,28 @@ def show_verdicts(out: Path, as_json: bool) -> None:
         console.show(console.stderr(), f"Not judged: {file['why']}")
 
 
-def verdicts(document: Mapping[str, Any], to: Console) -> list[Table | str]:
+def verdicts(document: Mapping[str, Any], to: Console) -> list[Table | Text | str]:
     """Return a row a cell of a characterization: what it is, its verdict, and why in one line.
 
-    The reasons stand below the table where less than `WHY_WIDTH` columns are left for them.
+    The reasons stand below the table where less than `WHY_WIDTH` columns are left for them. Where not even the words of
+    the table have room, rows would lose what tells them apart: each is a sentence then.
     """
     from optiscope.report import verdict_rows
 
     rows, seeds = verdict_rows(document), _several_seeds(document)
     bare = _verdict_table(rows, seeds, whys=False)
-    if to.measure(bare).maximum + WHY_WIDTH <= to.width:
+    needed = to.measure(bare, options=to.options.update(width=console.UNWRAPPED))
+    if needed.maximum + WHY_WIDTH <= to.width:
         return [_verdict_table(rows, seeds, whys=True)]
+    if needed.minimum > to.width:
+        return [*(_sentence(row, seeds) for row in rows)]
     return [bare, "", *(f"{row.name}: {' '.join(row.why.split())}" for row in rows)]
+
+
+def _sentence(row: VerdictRow, seeds: bool) -> Text:
+    counts = f", {row.seeds} seeds, P(unstable) {row.interval}" if seeds else ""
+    verdict = (row.verdict, STYLES.get(row.verdict, ""))
+    return Text.assemble(f"{row.name}: ", verdict, f"{counts}: {' '.join(row.why.split())}")
 
 
 def _several_seeds(document: Mapping[str, Any]) -> bool:

@@ -130,7 +130,7 @@ def _tolerances(found: Map, name: str) -> tuple[Answer, Block]:
     heads = ("batch", "stable lrs", "decades", "below", "above", "theory", "tried")
     caption = (
         "The widest run of neighbouring learning rates that are stable; its width is at least that between its ends, "
-        "and at most that between its neighbours outside."
+        "and at most that between the nearest ones outside that are unstable."
     )
     table = Table(caption=caption, heads=heads, rows=rows)
     short = "; ".join(f"batch {each.batch_size}: {each.told}" for each in regions)
@@ -175,7 +175,7 @@ def _seeds(entries: Sequence[Entry]) -> tuple[Answer, Block]:
     for entry in several:
         words = [str(run.judged.get("verdict")) for run in entry.cell.runs]
         split += len(set(words)) > 1
-        loss, accuracy = (spread(map(what, entry.cell.tracks)) for what in (end_loss, end_accuracy))
+        loss, accuracy = (spread(map(what, entry.cell.ended)) for what in (end_loss, end_accuracy))
         widths += [accuracy.width] if accuracy.count > 1 else []
         counts = ", ".join(f"{words.count(verdict)} {verdict}" for verdict in sorted(set(words)))
         rows.append((entry.row.name, counts, told(loss), told_share(accuracy)))
@@ -196,7 +196,7 @@ def _generalisation(entries: Sequence[Entry]) -> tuple[Answer, Block]:
     rows: list[tuple[Text, ...]] = []
     gaps: list[float] = []
     for entry in entries:
-        tracks = entry.cell.tracks
+        tracks = entry.cell.ended
         found = spread(map(gap, tracks))
         if entry.row.verdict != "stable" or not found.count:
             continue

@@ -3,15 +3,17 @@
 Cells are matched by what they are. Options count, but for those that only one side has, as a newer version may have
 more of them. A cell is
 
-    regression     it was stable and is unstable, or P(unstable) rose
+    regression     it was stable and is unstable, P(unstable) rose, or runs failed or were lost that had not before
     improvement    it was unstable and is stable, or P(unstable) fell
     changed        it has another verdict
     moved          loss or accuracy differ by more than their seeds do
     same           none of these
 
 P(unstable) rose where Fisher's exact test says so at 5 %, after Holm's correction for all cells: with nothing changed,
-one comparison in twenty at most names any cell. Loss and accuracy are compared seed by seed, because the same seed
-begins with the same weights and sees the same batches; their intervals are Student's.
+one comparison in twenty at most names any cell. A run that raises has no verdict, so a crash leaves no trace in
+P(unstable): seeds that failed or were lost are counted by themselves, those too that left no file. Loss and accuracy
+are compared seed by seed, because the same seed begins with the same weights and sees the same batches; their intervals
+are Student's.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from optiscope.analysis import holm, mean_interval, rise_interval, rise_p_value
 from optiscope.errors import UsageError
 from optiscope.labels import read_document
 from optiscope.report.evidence import made_with
-from optiscope.report.inputs import Cell, Document, RunFile, Track, read_cells
+from optiscope.report.inputs import LOST, Cell, Document, RunFile, Track, lost_runs, read_cells
 from optiscope.report.measures import end_accuracy, end_loss
 from optiscope.report.tables import verdict_rows
 
@@ -63,7 +65,9 @@ class Difference:
 class CellChange:
     """A cell that both have. `unstable_*` is how many of how many decided runs were unstable.
 
-    `rise` of P(unstable) has the interval `low` to `high`; `p_value` is that of "it did not rise".
+    `failed_*` is how many of how many runs failed or were lost; a cell whose runs were lost before one of them left a
+    file is "lost" `after`. `rise` of P(unstable) has the interval `low` to `high`; `p_value` is that of "it did not
+    rise".
     """
 
     name: str
@@ -72,6 +76,8 @@ class CellChange:
     after: str
     unstable_before: tuple[int, int]
     unstable_after: tuple[int, int]
+    failed_before: tuple[int, int]
+    failed_after: tuple[int, int]
     rise: float
     low: float
     high: float
@@ -85,7 +91,8 @@ class CellChange:
 class Changes:
     """What changed: cells in the order of the first characterization, those that only one has, what else differs.
 
-    `unread` says why run files of the cells could not be read.
+    `unread` says why run files of the cells could not be read, `lost` which runs of the second were lost that are in no
+    cell.
     """
 
     cells: tuple[CellChange, ...]
@@ -93,6 +100,7 @@ class Changes:
     only_after: tuple[str, ...]
     differs: tuple[str, ...]
     unread: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
 
     @property
     def regressions(self) -> tuple[CellChange, ...]:
@@ -109,6 +117,13 @@ class _Pair:
     name: str
     before: Cell
     after: Cell
+    gone: Mapping[Any, str] = attrs.field(factory=dict)
+    """Seeds of the cell that were lost after and left no file, with the reason."""
+
+    @property
+    def failed(self) -> tuple[dict[Any, str], dict[Any, str]]:
+        """The seeds that failed or were lost, before and after, with the reason."""
+        return _failed(self.before), {**self.gone, **_failed(self.after)}
 
     @property
     def counts(self) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -120,11 +135,17 @@ def compare_folders(before: Path, after: Path) -> Changes:
 
     Raises `UsageError` where one of them is none or no cell is in both, `FileError` where one is damaged.
     """
-    first, second = _named(before), _named(after)
+    documents = read_document(before), read_document(after)
+    first, second = (_named(out, document) for out, document in zip((before, after), documents, strict=True))
+    left_files = {run.judged.get("run_id") for cell in second.values() for run in cell.runs}
+    lost = {run_id: why for run_id, why in lost_runs(documents[1]).items() if run_id not in left_files}
     pairs, left = [], dict(second)
     for name, cell in first.items():
-        if match := _partner(cell, left):
-            pairs.append(_Pair(name=name, before=cell, after=left.pop(match)))
+        ids = {run.judged.get("run_id"): run.judged.get("seed") for run in cell.runs}
+        gone = {seed: lost.pop(run_id) for run_id, seed in ids.items() if run_id in lost}
+        match = _partner(cell, left)
+        if match or gone:
+            pairs.append(_Pair(name=name, before=cell, after=left.pop(match) if match else _NO_RUNS, gone=gone))
     if not pairs:
         raise UsageError(f"{before} and {after} have no cell in common: compare grids of the same optimizers and axes")
     matched = {pair.name for pair in pairs}
@@ -134,12 +155,16 @@ def compare_folders(before: Path, after: Path) -> Changes:
         only_after=tuple(left),
         differs=_differs(pairs),
         unread=_unread(pairs),
+        lost=tuple(f"{run_id}: {why}" for run_id, why in lost.items()),
     )
 
 
-def _named(out: Path) -> dict[str, Cell]:
+_NO_RUNS = Cell(judged={"verdict": LOST}, runs=())
+"""A cell of whose runs none left a file."""
+
+
+def _named(out: Path, document: Document) -> dict[str, Cell]:
     """Return the cells of a folder by names that tell them apart."""
-    document = read_document(out)
     found: dict[str, Cell] = {}
     for row, cell in zip(verdict_rows(document), read_cells(out, document), strict=True):
         name = row.name if row.name not in found else f"{row.name} (lr {cell.judged.get('lr')!r})"
@@ -170,6 +195,11 @@ def _count(cell: Cell) -> tuple[int, int]:
     return int(p.get("unstable") or 0), int(p.get("decided") or 0)
 
 
+def _failed(cell: Cell) -> dict[Any, str]:
+    runs = [run.judged for run in cell.runs if run.judged.get("status") in ("failed", LOST)]
+    return {run.get("seed"): str(run.get("why", "")) for run in runs}
+
+
 def _changes(pairs: Iterable[_Pair]) -> tuple[CellChange, ...]:
     pairs = tuple(pairs)
     rose = _significant({pair.name: rise_p_value(*pair.counts) for pair in pairs})
@@ -187,9 +217,13 @@ def _change(pair: _Pair, rose: bool, fell: bool) -> CellChange:
     before, after = pair.counts
     rise, low, high = rise_interval(before, after)
     loss, accuracy = (_difference(pair, what) for what in (end_loss, end_accuracy))
+    failed = pair.failed
+    newly = [f"seed {seed}: {reason}" for seed, reason in failed[1].items() if seed not in failed[0]]
     kind: Kind = "same"
     why = ""
-    if (was, now) == ("stable", "unstable") or rose:
+    if newly:
+        kind, why = "regression", newly[0]
+    elif (was, now) == ("stable", "unstable") or rose:
         kind, why = "regression", f"it was {was} and is {now}" if was != now else "P(unstable) rose"
     elif (was, now) == ("unstable", "stable") or fell:
         kind, why = "improvement", f"it was {was} and is {now}" if was != now else "P(unstable) fell"
@@ -204,6 +238,8 @@ def _change(pair: _Pair, rose: bool, fell: bool) -> CellChange:
         after=now,
         unstable_before=before,
         unstable_after=after,
+        failed_before=(len(failed[0]), len(pair.before.runs)),
+        failed_after=(len(failed[1]), len(pair.after.runs) + len(pair.gone)),
         rise=rise,
         low=low,
         high=high,
@@ -215,8 +251,8 @@ def _change(pair: _Pair, rose: bool, fell: bool) -> CellChange:
 
 
 def _difference(pair: _Pair, what: Callable[[Track], float]) -> Difference | None:
-    """Return how `what` differs between runs of the same seed; None where no seed has it on both sides."""
-    before, after = _by_seed(pair.before, what), _by_seed(pair.after, what)
+    """Return how `what` differs between runs of the same seed; None where no seed came to its end on both sides."""
+    before, after = (_by_seed(cell, what) for cell in (pair.before, pair.after))
     values = [after[seed] - before[seed] for seed in before if seed in after]
     known = np.array([value for value in values if math.isfinite(value)])
     if not known.size:
@@ -233,7 +269,7 @@ def _difference(pair: _Pair, what: Callable[[Track], float]) -> Difference | Non
 
 
 def _by_seed(cell: Cell, what: Callable[[Track], float]) -> dict[Any, float]:
-    return {run.judged.get("seed"): what(run.track) for run in cell.runs if run.track}
+    return {run.judged.get("seed"): what(run.track) for run in cell.runs if run.track and run.track.ended}
 
 
 def _differs(pairs: Iterable[_Pair]) -> tuple[str, ...]:

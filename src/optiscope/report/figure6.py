@@ -24,7 +24,7 @@ from optiscope.report.blocks import Block, Figure, Gallery, Gap, Page, Paragraph
 from optiscope.report.evidence import Entry
 from optiscope.report.inputs import Document, read_cells
 from optiscope.report.legends import signal_legend
-from optiscope.report.page import entries_of, points_for, signal_figures
+from optiscope.report.page import broken_off, entries_of, points_for, signal_figures
 from optiscope.report.tables import NOTHING, number
 
 FAMILIES: dict[str, Family] = {"sgd": "sgd", "adam": "adam", "adam-inside": "adam"}
@@ -160,7 +160,9 @@ def _captioned(figure: Figure | Gap, entry: Entry) -> Figure | Gap:
     if isinstance(figure, Gap):
         return figure
     family, size = FAMILIES.get(str(entry.cell.judged["optimizer"])), int(entry.cell.judged["batch_size"])
+    run = entry.cell.shown
     caption: list[Text] = [Verdict(entry.row.verdict), f", {entry.row.runs}"]
+    caption += [broken_off(run.track)] if run and run.track else []
     if family is not None and (family, size) in PANELS:
         caption.append(f"; panel {1 + PANELS.index((family, size))} of the paper: ")
         said = zip(LETTERS, CLAIMS, strict=True)

@@ -63,6 +63,8 @@ BLOWN_UP = 10.0
 
 SIZE = (3.5, 2.6)
 SIZE_TRAINING = (3.5, 3.3)
+LEFT, RIGHT = 0.64, 0.22
+"""Margins in inches; half of the label of a step of six digits has room in the right one."""
 
 Limits = tuple[float, float]
 
@@ -135,11 +137,12 @@ def shared_limits(tracks: Sequence[Track], verdicts: Sequence[str] = ()) -> tupl
     """Return for each track the y limits that its panel shares with the others, or None for a scale of its own.
 
     A track whose values span more than `OUTLIER` times the median span gets its own: beside a run that blew up,
-    every other would be a flat line. Where `verdicts` are given, the median is that of the runs that are not unstable,
-    if there are any, so that it holds too where most blew up.
+    every other would be a flat line. Where `verdicts` are given, the median is that of the runs that came to their end
+    and are not unstable, if there are any, so that it holds too where most blew up, or broke off after a few steps.
     """
     spans = [span(track) for track in tracks]
-    calm = [found for found, verdict in zip(spans, verdicts, strict=False) if found and verdict != "unstable"]
+    judged = zip(tracks, spans, verdicts, strict=False)
+    calm = [found for track, found, verdict in judged if found and verdict != "unstable" and track.ended]
     widths = [high - low for low, high in calm or filter(None, spans)]
     most = OUTLIER * float(np.quantile(widths, 0.5, method="lower")) if widths else 0.0
     kept = [found if found and found[1] - found[0] <= most else None for found in spans]
@@ -243,11 +246,11 @@ def panels(size: tuple[float, float], rows: int, head: float = 0.42) -> tuple[Fi
     figure = Figure(figsize=size)
     width, height = size  # margins in inches, the same in all figures: panels side by side line up
     figure.subplots_adjust(
-        left=0.64 / width, right=1 - 0.12 / width, bottom=0.42 / height, top=1 - head / height, hspace=0.12
+        left=LEFT / width, right=1 - RIGHT / width, bottom=0.42 / height, top=1 - head / height, hspace=0.12
     )
     axes = [figure.add_subplot(rows, 1, row + 1) for row in range(rows)]
     for ax in axes:
-        ax.yaxis.set_label_coords(-0.48 / (width - 0.76), 0.5)
+        ax.yaxis.set_label_coords(-0.48 / (width - LEFT - RIGHT), 0.5)
     return figure, axes
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,12 @@ Document = Mapping[str, Any]
 
 BAND = 3.0
 """Half the width of the drawn band, in the robust standard deviations that the envelope analyzer measures."""
+
+LOST = "lost"
+"""Status of a run that came to no end although nobody is at it any more."""
+
+UNFINISHED = ("running", "interrupted")
+"""Statuses of runs that may still come to their end."""
 
 ALARMING = ("alarm", "fail")
 """Results of an analyzer whose alarms are marked."""
@@ -85,6 +91,11 @@ class Track:
     alarms: tuple[AlarmMark, ...] = ()
     output: str = "logits"
     step_time: float = math.nan
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run came to its end, be it that it diverged."""
+        return self.status in ("completed", "diverged")
 
     @property
     def bound(self) -> LowerBound:
@@ -158,6 +169,11 @@ class Cell:
         return tuple(run.track for run in self.runs if run.track)
 
     @property
+    def ended(self) -> tuple[Track, ...]:
+        """Those of its runs that came to their end: of others nobody knows where they would have ended."""
+        return tuple(track for track in self.tracks if track.ended)
+
+    @property
     def stable_lr(self) -> float | None:
         """The largest stable lr by theory, where a run file knows one."""
         return next((run.stable_lr for run in self.runs if run.stable_lr is not None), None)
@@ -165,17 +181,28 @@ class Cell:
 
 def read_cells(out: Path, document: Document) -> tuple[Cell, ...]:
     """Return the cells of `document` with the runs that their paths, relative to `out`, lead to."""
+    lost = lost_runs(document)
     return tuple(
-        Cell(judged=cell, runs=tuple(_read_run(out, judged) for judged in cell.get("runs", ())))
+        Cell(judged=cell, runs=tuple(_read_run(out, judged, lost) for judged in cell.get("runs", ())))
         for cell in document["cells"]
     )
 
 
-def _read_run(out: Path, judged: Document) -> RunFile:
+def lost_runs(document: Document) -> dict[str, str]:
+    """Return the runs of which a characterization says that they came to no end, by run_id, with the reason."""
+    return {str(each.get("run_id")): str(each.get("why")) for each in document.get("lost") or ()}
+
+
+def _read_run(out: Path, judged: Document, lost: Container[str]) -> RunFile:
+    """Return a run; its status is "lost" where it has not ended and never will."""
     from optiscope.storage import open_run
 
+    if judged.get("run_id") in lost and judged.get("status") in UNFINISHED:
+        judged = {**judged, "status": LOST}
     try:
         with open_run(out / str(judged.get("path", ""))) as run:
+            if run.abandoned:
+                judged = {**judged, "status": LOST}
             return RunFile(
                 judged=judged,
                 track=_track(run, judged),
@@ -214,7 +241,7 @@ def _track(run: Run, judged: Document) -> Track:
         epoch_step=epoch_step,
         train_accuracy=series(epochs, "train_accuracy", epoch_step.size),
         val_accuracy=series(epochs, "val_accuracy", epoch_step.size),
-        status=run.status,
+        status=LOST if judged.get("status") == LOST and run.status in UNFINISHED else run.status,
         steps_per_epoch=int(run.config["steps_per_epoch"]),
         first_step=judged.get("first_step"),
         alarms=_alarms(judged),

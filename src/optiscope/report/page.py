@@ -39,7 +39,7 @@ from optiscope.report.figures import (
     signal_panel,
     training_panel,
 )
-from optiscope.report.inputs import Cell, Document, Floats, RunFile, Track
+from optiscope.report.inputs import Cell, Document, Floats, RunFile, Track, lost_runs
 from optiscope.report.legends import map_legend, signal_legend, training_legend
 from optiscope.report.maps import map_figure, maps
 from optiscope.report.measures import (
@@ -118,7 +118,7 @@ def of(count: int, noun: str) -> str:
 def _left_out(document: Document) -> list[Block]:
     """Name the files that are in no cell because they could not be read as runs, and the runs that came to no end."""
     unread = [str(each.get("why")) for each in document.get("unreadable") or ()]
-    lost = [f"{each.get('run_id')}: {each.get('why')}" for each in document.get("lost") or ()]
+    lost = [f"{run_id}: {why}" for run_id, why in lost_runs(document).items()]
     told = (
         ("Unreadable files", f"{of(len(unread), 'file')} could not be read, left out of all cells:", unread),
         ("Lost runs", f"{of(len(lost), 'run')} came to no end:", lost),
@@ -209,7 +209,7 @@ def _signal(entry: Entry, limits: Limits | None, points: int) -> Figure | Gap:
         return Gap(key=f"{entry.key}-signal", caption=(row.name, " ", Verdict(row.verdict), ". ", "; ".join(why)))
     track, others = run.track, _others(entry, run)
     seed = f"seed {run.judged.get('seed')}, " if len(entry.cell.runs) > 1 else ""
-    alarms = "".join(f"; {alarm.told}" for alarm in track.alarms)
+    alarms = "".join(f"; {alarm.told}" for alarm in track.alarms) + broken_off(track)
     return Figure(
         key=f"{entry.key}-signal",
         label=f"Signal of {row.name} against the step: {row.verdict}. {row.why}{alarms}",
@@ -253,7 +253,7 @@ def training(entries: tuple[Entry, ...]) -> Block:
             continue
         if entry.drawn:
             figures.append(_training(entry, run.track, _others(entry, run), points))
-        tracks = entry.cell.tracks
+        tracks = entry.cell.ended
         loss, accuracy, gaps = (spread(map(what, tracks)) for what in (end_loss, end_accuracy, gap))
         rows.append((row.name, str(len(tracks)), told(loss), told_share(accuracy), told_share(gaps)))
     if not figures:
@@ -263,9 +263,9 @@ def training(entries: tuple[Entry, ...]) -> Block:
         f"than {BLOWN_UP:g} times its first value."
     )
     caption = (
-        "Where the runs ended: median over the seeds, least and greatest. The loss is the median of the last tenth of "
-        "the steps, the accuracy that on the test images after the last epoch, and the gap what it is below that on "
-        "the training images."
+        "Where the runs ended that came to their end: median over the seeds, least and greatest. The loss is the "
+        "median of the last tenth of the steps, the accuracy that on the test images after the last epoch, and the gap "
+        "what it is below that on the training images."
     )
     heads = ("cell", "seeds", "loss", "test accuracy", "gap")
     table = Table(caption=caption, heads=heads, rows=tuple(rows), numbers=(1,))
@@ -291,9 +291,14 @@ def _ended(entry: Entry) -> str:
         return ended(tracks[0])
     statuses = [track.status for track in tracks]
     counts = ", ".join(f"{statuses.count(status)} {status}" for status in sorted(set(statuses)))
-    loss, accuracy = spread(map(end_loss, tracks)), spread(map(end_accuracy, tracks))
-    words = f"{len(tracks)} seeds, {counts}: loss {told(loss)}"
+    loss, accuracy = (spread(map(what, entry.cell.ended)) for what in (end_loss, end_accuracy))
+    words = f"{len(tracks)} seeds, {counts}" + (f": loss {told(loss)}" if entry.cell.ended else "")
     return f"{words}, test accuracy {told_share(accuracy)}" if accuracy.count else words
+
+
+def broken_off(track: Track) -> str:
+    """Return after which step a run broke off, in words; empty where it came to its end."""
+    return "" if track.ended else f"; {track.status} after {of(track.step.size, 'step')}"
 
 
 def ended(track: Track) -> str:

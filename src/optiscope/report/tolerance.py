@@ -2,7 +2,7 @@
 
 The stable region of a batch size is the widest run of neighbouring learning rates whose cells are stable. Its ends are
 known no better than the grid is fine: it reaches at least from the smallest to the largest of them, and at most to the
-nearest ones outside that were tried and are not stable.
+nearest ones outside that are unstable. A cell that is undecided says nothing of where it ends, and is named.
 
 How its upper end moves with the batch size is a power, batch^s: s = 0 where the batch size plays no part, s = -1 where
 batch x lr decides, as it does for plain gradient descent on a loss that is summed over the batch.
@@ -21,20 +21,25 @@ from optiscope.report.inputs import Cell
 from optiscope.report.maps import lr_of
 from optiscope.report.tables import NOTHING, number
 
+Neighbours = tuple[tuple[float, str], ...]
+"""Learning rates with their verdicts."""
+
 
 @attrs.frozen(kw_only=True)
 class Tolerance:
-    """The stable region of one batch size, from `low` to `high`; None where no cell is stable.
+    """The stable region of one batch size, from `low` to `high`; None where no cell of those `tried` is stable.
 
-    `below` and `above` are the nearest learning rates outside it, with their verdicts, None where there is none.
+    `below` and `above` are the learning rates outside it, with their verdicts, the nearest first, up to the first that
+    is unstable. Of the cells `undecided` are.
     """
 
     batch_size: int
     tried: int
+    undecided: int = 0
     low: float | None = None
     high: float | None = None
-    below: tuple[float, str] | None = None
-    above: tuple[float, str] | None = None
+    below: Neighbours = ()
+    above: Neighbours = ()
 
     @property
     def decades(self) -> tuple[float, float] | None:
@@ -42,33 +47,45 @@ class Tolerance:
         if self.low is None or self.high is None:
             return None
         least = math.log10(self.high / self.low)
-        most = math.log10(self.above[0] / self.below[0]) if self.below and self.above else math.inf
-        return least, most
+        ends = [lr for side in (self.below, self.above) for lr, verdict in side if verdict == "unstable"]
+        return least, math.log10(ends[1] / ends[0]) if len(ends) == 2 else math.inf
 
     @property
     def edge(self) -> float | None:
-        """The upper end: half-way, in log lr, between `high` and `above`; None where it is not between two cells."""
-        return math.sqrt(self.high * self.above[0]) if self.high is not None and self.above else None
+        """The upper end: half-way, in log lr, between `high` and the next lr; None where that is not unstable."""
+        if self.high is None or not self.above or self.above[0][1] != "unstable":
+            return None
+        return math.sqrt(self.high * self.above[0][0])
 
     @property
     def words(self) -> tuple[str, str, str, str]:
         """The region, its width in decades, and what lies below and above it."""
         if self.low is None or self.decades is None:
+            if self.undecided:
+                return f"cannot be said: {self.undecided} of {self.tried} undecided", NOTHING, NOTHING, NOTHING
             return f"none of {self.tried}", "0", NOTHING, NOTHING
         least, most = self.decades
         region = number(self.low) if self.low == self.high else f"{number(self.low)} to {number(self.high)}"
         width = f"{least:.2g} to {most:.2g}" if math.isfinite(most) else f"{least:.2g} or more"
-        return region, width, _neighbour(self.below), _neighbour(self.above)
+        return region, width, _told(self.below), _told(self.above)
 
     @property
     def told(self) -> str:
-        """The region and its width in a few words."""
+        """The region and its width in a few words, and what is undecided beside it."""
         region, width, *_ = self.words
-        return region if self.low is None else f"{region}, {width} decades"
+        if self.low is None:
+            return region
+        beside = [number(lr) for side in (self.below, self.above) for lr, verdict in side if verdict == "undecided"]
+        return f"{region}, {width} decades" + (f" (undecided at {' and '.join(beside)})" if beside else "")
 
 
-def _neighbour(found: tuple[float, str] | None) -> str:
-    return f"{found[1]} at {number(found[0])}" if found else "not tried"
+def _told(found: Neighbours) -> str:
+    return ", ".join(f"{verdict} at {number(lr)}" for lr, verdict in found) or "not tried"
+
+
+def _up_to_unstable(found: Sequence[tuple[float, str]]) -> Neighbours:
+    ends = [at for at, (_, verdict) in enumerate(found, start=1) if verdict == "unstable"]
+    return tuple(found[: ends[0]] if ends else found)
 
 
 def tolerance(batch_size: int, row: Sequence[Cell]) -> Tolerance:
@@ -81,16 +98,18 @@ def tolerance(batch_size: int, row: Sequence[Cell]) -> Tolerance:
             begin = at + 1
         elif best is None or _width(told, begin, at) > _width(told, *best):
             best = begin, at
+    undecided = sum(verdict == "undecided" for _, verdict in told)
     if best is None:
-        return Tolerance(batch_size=batch_size, tried=len(told))
+        return Tolerance(batch_size=batch_size, tried=len(told), undecided=undecided)
     first, last = best
     return Tolerance(
         batch_size=batch_size,
         tried=len(told),
+        undecided=undecided,
         low=told[first][0],
         high=told[last][0],
-        below=told[first - 1] if first else None,
-        above=told[last + 1] if last + 1 < len(told) else None,
+        below=_up_to_unstable(told[:first][::-1]),
+        above=_up_to_unstable(told[last + 1 :]),
     )
 
 

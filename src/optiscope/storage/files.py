@@ -97,10 +97,10 @@ def _sync_folder(folder: Path) -> None:
 def holder(path: Path) -> str:
     """Return who has the right to write `path` now ("process 12 on host"); empty where nobody has."""
     with suppress(OSError):
-        descriptor = os.open(_lock_of(path.resolve()), os.O_RDWR)
+        descriptor = os.open(_lock_of(path.resolve()), os.O_RDONLY)  # somebody else's as well
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:  # it is held, or there are no file locks, where that it was taken is all that is known
             return _holder(descriptor)
         finally:
             os.close(descriptor)

@@ -6,7 +6,7 @@ legible on a light and on a dark background. Whatever cannot be read is left out
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from optiscope.errors import FileError
 from optiscope.markup import Html, element
 from optiscope.names import names_of
+from optiscope.storage import files
 
 if TYPE_CHECKING:
     from optiscope.storage.grid import Grid
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 20
 """Runs of a grid that are listed."""
+
+LOST = "lost"
+"""What a run is called that has not ended although nobody writes it any more."""
+
+ABANDONED = "nobody writes it any more: --resume goes on with it, 'optiscope file recover' ends it"
 
 POINTS, WIDTH, HEIGHT = 150, 300, 60
 
@@ -33,7 +39,7 @@ SETTING = ("optimizer", "options", "model", "reduction", "data")
 
 def show_run(run: Run) -> str:
     """Return a run as HTML: what it is, how far it has come, and its loss at every step."""
-    facts: dict[str, Any] = {"status": run.status}
+    facts: dict[str, Any] = {"status": LOST if run.abandoned else run.status}
     loss: npt.NDArray[Any] = np.empty(0)
     try:
         config = run.config
@@ -46,8 +52,8 @@ def show_run(run: Run) -> str:
             facts["test accuracy"] = f"{float(run.epochs['val_accuracy'][-1]):.1%}"
     except (FileError, KeyError):  # closed or damaged: what is known stays
         pass
-    if run.why:
-        facts["why"] = run.why
+    if why := ABANDONED if run.abandoned else run.why:
+        facts["why"] = why
     rows = [
         element("tr", element("th", name, scope="row"), element("td", _told(value))) for name, value in facts.items()
     ]
@@ -59,20 +65,25 @@ def show_grid(grid: Grid) -> str:
 
     An optimizer is called as in a report: with what tells it from the others of its name (`optiscope.names`).
     """
+    runs = [{**row, "status": LOST} if _abandoned(row) else row for row in grid.runs]
     counts: dict[str, int] = {}
-    for row in grid.runs:
+    for row in runs:
         counts[row["status"]] = counts.get(row["status"], 0) + 1
     counted = ", ".join(f"{count} {status}" for status, count in counts.items())
-    title = f"{grid.path}: {len(grid.runs)} run{'s' * (len(grid.runs) != 1)}" + (f" ({counted})" if counted else "")
+    title = f"{grid.path}: {len(runs)} run{'s' * (len(runs) != 1)}" + (f" ({counted})" if counted else "")
     head = element("tr", [element("th", name, scope="col") for name in ("run", *COLUMNS)])
-    known = [row for row in grid.runs if "optimizer" in row]
+    known = [row for row in runs if "optimizer" in row]
     names = names_of([{name: row[name] for name in SETTING} for row in known])
     called = {row["path"]: {**row, "optimizer": name} for row, name in zip(known, names, strict=True)}
-    told = [called.get(row["path"], row) for row in grid.runs]
+    told = [called.get(row["path"], row) for row in runs]
     rows = [_row((row.get("run_id", row["path"].name), *(row.get(name, "") for name in COLUMNS))) for row in told]
     more = len(rows) - MOST_ROWS
     table = element("table", element("caption", title), element("thead", head), element("tbody", rows[:MOST_ROWS]))
     return element("div", table, element("p", f"and {more} more: see .runs") if more > 0 else "")
+
+
+def _abandoned(row: Mapping[str, Any]) -> bool:
+    return row["status"] == "running" and not files.holder(row["path"])
 
 
 def _row(values: Iterable[Any]) -> Html:

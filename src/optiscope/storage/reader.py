@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from optiscope.errors import FileError, UsageError
-from optiscope.storage import guard, notebook, schema, table
+from optiscope.storage import files, guard, notebook, schema, table
 
 if TYPE_CHECKING:
     import h5py
@@ -78,7 +78,8 @@ class Run:
     """One run file, open for reading; made by `open_run`. A context manager.
 
     `path`, `run_id`, `attrs` (those of the root), `config` (what was asked for, a dict), `versions` (of packages, a
-    dict), `status`, `n_steps`, `n_epochs`, `first_bad_step` (None where there is none, or while the run lives), `why`.
+    dict), `status`, `abandoned`, `n_steps`, `n_epochs`, `first_bad_step` (None where there is none, or while the run
+    lives), `why`.
     `steps`, `probe`, `epochs` and `plugins[recorder]` map names to read-only arrays, and `observer_time` names of
     observers to seconds.
     `h5` is the h5py file underneath. In a notebook it shows what it is, and its loss.
@@ -135,6 +136,11 @@ class Run:
     def why(self) -> str:
         """Why the run ended as it did; empty where there is nothing to say or the run has not ended."""
         return str(self.attrs.get("why", ""))
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether the run has not ended and nobody writes it any more, as where its process was killed."""
+        return self.status == "running" and not files.holder(self.path)
 
     @property
     def observer_time(self) -> dict[str, float]:
