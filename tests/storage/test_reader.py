@@ -84,7 +84,7 @@ def test_data_frame_and_tree_show_the_committed_rows(make, kit, finished):
 @pytest.mark.parametrize(("method", "package"), [("to_dataframe", "pandas"), ("tree", "xarray")])
 def test_a_missing_package_is_named_with_its_extra(make, monkeypatch, method, package):
     monkeypatch.setitem(sys.modules, package, None)
-    with open_run(make(1).path) as run, pytest.raises(UsageError, match=rf"{package}.*optiscope\[readers\]"):
+    with open_run(make(1).path) as run, pytest.raises(UsageError, match=rf"{package}.*extra .readers."):
         getattr(run, method)()
 
 

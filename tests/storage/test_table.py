@@ -81,7 +81,7 @@ def test_without_pyarrow_parquet_names_the_extra_and_csv_works(run, tmp_path, mo
 
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(UsageError, match=r"this needs pyarrow.*optiscope\[readers\]"):
+    with pytest.raises(UsageError, match=r"this needs pyarrow.*extra .readers."):
         export(run[0], tmp_path / "table.parquet")
     export(run[0], tmp_path / "table.csv")
     assert not (tmp_path / "table.parquet").exists()
