@@ -347,7 +347,8 @@ def summary(path: Path) -> dict[str, Any]:
     Errors are those of `open_run`.
     """
     with open_h5(path) as file, guard.reading(path):
-        found = {name: _python(file.attrs[name]) for name in ("schema_version", *_EXPECTED) if name in file.attrs}
+        root = file.attrs  # h5py opens the root for each
+        found = {name: _python(root[name]) for name in ("schema_version", *_EXPECTED) if name in root}
         check_ours(path, found, file)
         n_steps, n_epochs, code, _ = counts(file, path)
     return {**found, "status": STATUSES[code], "n_steps": n_steps, "n_epochs": n_epochs}

@@ -61,6 +61,21 @@ class Glimpse:
         return self.step - self.since[0], self.clock - self.since[1]
 
 
+@attrs.frozen(kw_only=True)
+class Tally:
+    """What the runs of a cell come to: steps that this grid made, the seconds that they took, and what is left.
+
+    `under_way` has the steps that are left of each run that has begun; `waiting` have not, and will make `steps` each.
+    """
+
+    kind: Kind
+    made: int
+    took: float
+    under_way: tuple[float, ...]
+    waiting: int
+    steps: float
+
+
 class Watch:
     """Looks at the files of a grid's runs whenever it is asked to; made before the runs begin. `jobs` run at a time."""
 
@@ -76,6 +91,7 @@ class Watch:
         self._overheads: list[float] = []
         self._members: dict[str, list[str]] = {}
         self._cells: dict[str, CellProgress] = {}
+        self._tallies: dict[str, Tally] = {}
         self._cell_of: dict[str, str] = {}
         self._called: dict[str, str] = {}
         self.add(plan)
@@ -89,7 +105,7 @@ class Watch:
             self._stale[run_id] = self._identity(run_id)
             self._cell_of[run_id] = cell = cell_of(run.info)
             self._members.setdefault(cell, []).append(run_id)
-            self._cells.pop(cell, None)
+            self._forget(cell)
         self._called = self._call()
 
     def skip(self, run_ids: Iterable[str]) -> None:
@@ -125,7 +141,12 @@ class Watch:
 
     def _note(self, run_id: str, glimpse: Glimpse) -> None:
         self._seen[run_id] = glimpse
-        self._cells.pop(self._cell_of[run_id], None)
+        self._forget(self._cell_of[run_id])
+
+    def _forget(self, cell: str) -> None:
+        """Work out anew what is known of a cell when it is asked for: at each look most cells are as they were."""
+        self._cells.pop(cell, None)
+        self._tallies.pop(cell, None)
 
     def _look(self, run_id: str) -> Glimpse:
         path = self._runs / f"{run_id}.h5"
@@ -167,34 +188,49 @@ class Watch:
 
     def _remaining(self) -> float | None:
         """Return in how many seconds all runs will be over; None where nothing is known of their pace."""
-        pace = self._pace()
+        tallies = [self._tally(cell) for cell in self._members]
+        pace = self._pace(tallies)
         under_way: list[float] = []
         waiting: list[float] = []
-        for members in self._members.values():
-            known = [self._seen[run_id] for run_id in members]
-            ended = [seen.step for seen in known if seen.status in ("completed", "diverged")]
-            for run_id in members:
-                info, seen = self._infos[run_id], self._seen[run_id]
-                step = pace.of(kind_of(info))
-                if seen.ended:
-                    continue
-                if step is None:
-                    return None
-                steps = min(info.steps, max(seen.step, statistics.fmean(ended))) if ended else info.steps
-                if seen.step:
-                    under_way.append((steps - seen.step) * step)
-                else:
-                    waiting.append(steps * step + pace.run)
+        for tally in tallies:
+            if not tally.under_way and not tally.waiting:
+                continue
+            step = pace.of(tally.kind)
+            if step is None:
+                return None
+            under_way += [steps * step for steps in tally.under_way]
+            waiting += [tally.steps * step + pace.run] * tally.waiting
         return makespan(waiting, self._jobs, under_way)
 
-    def _pace(self) -> Pace:
+    def _tally(self, cell: str) -> Tally:
+        if cell not in self._tallies:
+            members = self._members[cell]
+            info = self._infos[members[0]]
+            seen = [self._seen[run_id] for run_id in members]
+            timed = [self._seen[run_id].timed for run_id in members if run_id not in self._before]
+            ended = [each.step for each in seen if each.status in ("completed", "diverged")]
+            steps = min(info.steps, statistics.fmean(ended)) if ended else info.steps
+            open_runs = [each.step for each in seen if not each.ended]
+            self._tallies[cell] = Tally(
+                kind=kind_of(info),
+                made=sum(made for made, _ in timed if made > 0),
+                took=sum(took for made, took in timed if made > 0),
+                under_way=tuple(min(info.steps, max(step, steps)) - step for step in open_runs if step),
+                waiting=open_runs.count(0),
+                steps=steps,
+            )
+        return self._tallies[cell]
+
+    def _pace(self, tallies: Iterable[Tally]) -> Pace:
         """Return the pace of what this grid did so far."""
-        steps: dict[Kind, list[tuple[int, float]]] = {}
-        for run_id, seen in self._seen.items():
-            if run_id not in self._before and seen.timed[0] > 0:
-                steps.setdefault(kind_of(self._infos[run_id]), []).append(seen.timed)
+        made: dict[Kind, int] = {}
+        took: dict[Kind, float] = {}
+        for tally in tallies:
+            if tally.made:
+                made[tally.kind] = made.get(tally.kind, 0) + tally.made
+                took[tally.kind] = took.get(tally.kind, 0.0) + tally.took
         return Pace(
-            step={kind: sum(took for _, took in timed) / sum(n for n, _ in timed) for kind, timed in steps.items()},
+            step={kind: took[kind] / steps for kind, steps in made.items()},
             run=min(self._overheads[self._jobs :], default=0.0),
             images=any(info.data != "none" for info in self._infos.values()),
         )
