@@ -42,6 +42,7 @@ LRS = [0.01 * 1.5**k for k in range(10)]
 QUADRATICS = GridConfig(model="quadratic", optimizers=["sgd"], batch_sizes=[1], lrs=LRS, seeds=100, steps=100)
 EQUAL = GridConfig(optimizers=["sgd"], batch_sizes=[100], seeds=16, steps=400)
 MIXED = GridConfig(batch_sizes=[25, 50, 100, 200], steps=400)
+ROUNDS = 5
 ALONE = attrs.evolve(EQUAL, seeds=4)
 AT = (0.1, 0.25, 0.5, 0.75, 0.9)
 
@@ -122,7 +123,7 @@ def files() -> list[Row]:
 def workers() -> list[Row]:
     took: dict[int, list[float]] = {1: [], 2: []}
     a_run: dict[int, list[float]] = {1: [], 2: []}
-    for _ in range(3):
+    for _ in range(ROUNDS):
         for jobs in took:
             with tempfile.TemporaryDirectory() as out:
                 before = time.perf_counter()
