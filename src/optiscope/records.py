@@ -18,6 +18,8 @@ import attrs
 import numpy.typing as npt
 
 Status = Literal["running", "completed", "diverged", "failed", "interrupted"]
+LOST = "lost"
+"""What a run is called that came to no end although nobody is at it any more; its file says "running"."""
 
 QUANTITIES: dict[str, str] = {
     "loss": "float, mean over the batch whatever the reduction",

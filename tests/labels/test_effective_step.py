@@ -1,4 +1,5 @@
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -99,3 +100,10 @@ def test_ratios_that_may_be_infinite_have_an_interval_without_nan():
     """As where seeds agree, and some draws of cells have nothing at equal lr to compare with."""
     found = effective_step([Point(size, lr, float(size * lr > 0.15)) for size in SIZES for lr in LRS])
     assert not np.isnan(found.share_interval).any()
+
+
+def test_odds_that_no_float_holds_are_told_all_the_same():
+    runs = [(50, 0.1, "unstable"), (50, 0.05, "stable"), (200, 0.025, "stable"), (200, 0.03, "unstable")]
+    found = boundary_exponent(runs * 2000)
+    assert found.odds == math.inf
+    assert "is over 1,000,000 times as likely as k = 0" in found.told

@@ -96,7 +96,7 @@ def verify(
     from optiscope.cli import console, tables
     from optiscope.storage import Verification, open_grid
     from optiscope.storage import verify as verify_file
-    from optiscope.storage.reader import check_there
+    from optiscope.storage.header import check_there
 
     for place in paths:
         if not place.is_dir():

@@ -32,8 +32,11 @@ from optiscope.analysis.boundary import Outcome, Trial, log_evidence
 
 REPLICATES = 1000
 SEED = 20230430
+MANY = 1_000_000
 EXPONENTS = np.linspace(-0.5, 2.0, 51)
 BATCH = 100
+LARGEST = 700.0
+"""Log of odds from which on they are infinite, as no float holds them; a few thousand runs lead there."""
 Floats = npt.NDArray[np.float64]
 Interval = tuple[float, float]
 
@@ -97,9 +100,9 @@ class Exponent:
     @property
     def told(self) -> str:
         """The same as a sentence."""
-        if self.k is None:
+        if self.k is None or self.odds is None:
             return f"The verdicts do not tell, as {self.why}."
-        odds = f"{self.odds:.2g}" if self.odds is not None and self.odds < 10 else f"{self.odds:,.0f}"
+        odds = f"{self.odds:.2g}" if self.odds < 10 else f"{self.odds:,.0f}" if self.odds < MANY else f"over {MANY:,}"
         return (
             f"Half of the runs are unstable at an lr (of sums) in proportion to 1 / B^k, k = {self.k:.2f} "
             f"(95 %: {self.low:.2f} to {self.high:.2f}): {self.says}. "
@@ -119,7 +122,11 @@ def boundary_exponent(runs: Sequence[tuple[int, float, Outcome]]) -> Exponent:
     mass = np.exp(logs - logs.max())
     below = np.cumsum(mass) - mass / 2
     low, middle, high = (float(np.interp(p * mass.sum(), below, EXPONENTS)) for p in (0.025, 0.5, 0.975))
-    return Exponent(k=middle, low=low, high=high, odds=math.exp(evidence(1.0) - evidence(0.0)))
+    return Exponent(k=middle, low=low, high=high, odds=_odds(evidence(1.0) - evidence(0.0)))
+
+
+def _odds(log: float) -> float:
+    return math.exp(log) if log < LARGEST else math.inf
 
 
 def _why_unknown(runs: Sequence[tuple[int, float, Outcome]]) -> str:

@@ -30,8 +30,9 @@ import numpy as np
 from optiscope.analysis import holm, mean_interval, rise_interval, rise_p_value
 from optiscope.errors import UsageError
 from optiscope.labels import read_document
+from optiscope.records import LOST
 from optiscope.report.evidence import made_with
-from optiscope.report.inputs import LOST, Cell, Document, RunFile, Track, lost_runs, read_cells
+from optiscope.report.inputs import Cell, Document, RunFile, Track, lost_runs, read_cells
 from optiscope.report.measures import end_accuracy, end_loss
 from optiscope.report.tables import verdict_rows
 

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from optiscope.analysis import LowerBound, lower_bound
 from optiscope.errors import OptiscopeError
+from optiscope.records import LOST
 
 if TYPE_CHECKING:
     from optiscope.storage import Run
@@ -29,9 +30,6 @@ Document = Mapping[str, Any]
 
 BAND = 3.0
 """Half the width of the drawn band, in the robust standard deviations that the envelope analyzer measures."""
-
-LOST = "lost"
-"""Status of a run that came to no end although nobody is at it any more."""
 
 UNFINISHED = ("running", "interrupted")
 """Statuses of runs that may still come to their end."""

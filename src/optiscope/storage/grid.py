@@ -27,7 +27,8 @@ import numpy.typing as npt
 
 from optiscope.errors import FileError, unknown
 from optiscope.storage import files, guard, image, notebook
-from optiscope.storage.reader import Run, open_run, summary
+from optiscope.storage.header import summary
+from optiscope.storage.reader import Run, open_run
 from optiscope.whole import telling
 
 INDEX = "index.h5"

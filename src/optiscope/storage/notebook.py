@@ -15,6 +15,7 @@ import numpy.typing as npt
 from optiscope.errors import FileError
 from optiscope.markup import Html, element
 from optiscope.names import names_of
+from optiscope.records import LOST
 from optiscope.storage import files
 
 if TYPE_CHECKING:
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 20
 """Runs of a grid that are listed."""
-
-LOST = "lost"
-"""What a run is called that has not ended although nobody writes it any more."""
 
 ABANDONED = "nobody writes it any more: --resume goes on with it, 'optiscope file recover' ends it"
 

@@ -22,7 +22,8 @@ import numpy.typing as npt
 
 from optiscope.errors import FileError, UsageError
 from optiscope.storage import checkpoint, content, files, guard, image, schema
-from optiscope.storage.reader import check_ours, check_there, counts, every_of, open_h5
+from optiscope.storage.header import check_ours, check_there, counts, open_h5
+from optiscope.storage.reader import every_of
 from optiscope.whole import telling
 
 if TYPE_CHECKING:

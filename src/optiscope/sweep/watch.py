@@ -27,7 +27,7 @@ from optiscope.errors import OptiscopeError
 from optiscope.names import names_of
 from optiscope.records import RunInfo, RunResult
 from optiscope.storage import guard
-from optiscope.storage.reader import STATUSES, counts, open_h5
+from optiscope.storage.header import STATUSES, counts, open_h5
 from optiscope.sweep.forecast import Kind, Pace, kind_of, makespan
 from optiscope.sweep.grid import cell_of
 from optiscope.sweep.progress import CellProgress, CellStatus, GridProgress
