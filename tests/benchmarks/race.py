@@ -287,7 +287,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows += PARTS[part](options)
         if options.csv:
             write(options.csv, rows + kept)
-    print(markdown(rows + kept))
+    # the file's figures are rounded: of others, tables made of it later could differ in the last digit
+    print(markdown(read(options.csv) if options.csv else rows + kept))
 
 
 if __name__ == "__main__":
